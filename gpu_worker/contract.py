@@ -1,0 +1,194 @@
+"""What goes over the wire between the service and the worker, and where outputs lie in the bucket.
+
+The service may import this module and `gpu_worker.signature`, and nothing else of the worker. Both
+sides derive every key from ids with :class:`OutputLayout`; a key in a message is only compared.
+
+Field names are camelCase on the wire. Unknown fields are ignored, so that the two sides can be
+upgraded one after the other.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+SCHEMA_VERSION: Literal[1] = 1
+
+MediaType = Literal["video", "audio"]
+Encoder = Literal["h264_nvenc", "libx264", "aac"]
+"""`aac` for audio-only media, which have no video encoder."""
+Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+CreatorId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+"""A creator's id becomes the first part of every key, so it can hold neither `/` nor `.`."""
+
+
+class WireModel(BaseModel):
+    """Base of every message: camelCase aliases, frozen, unknown fields ignored."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
+    )
+
+    def to_json(self) -> str:
+        """This message as JSON text with wire names; absent optional fields are left out."""
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+
+class OutputLayout:
+    """The keys of one media item's outputs, all derived from its ids."""
+
+    def __init__(self, creator_id: str, media_id: UUID) -> None:
+        self.prefix = f"{creator_id}/hls/{media_id}/"
+        self.master = f"{self.prefix}master.m3u8"
+        self.manifest = f"{self.prefix}manifest.json"
+        self.preview = f"{self.prefix}preview/preview.m3u8"
+        self.thumbnail = f"{creator_id}/thumbnails/media/{media_id}/auto-generated.jpg"
+        self.waveform = f"{creator_id}/waveforms/{media_id}/waveform.json"
+
+
+class JobInput(WireModel):
+    """`input` of a RunPod job. Holds no secret: RunPod sends it back in its webhook."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    media_id: UUID
+    attempt: int = Field(ge=1)
+    attempt_id: UUID
+    type: MediaType
+    creator_id: CreatorId
+    input_key: str
+    input_etag: str
+    webhook_url: str
+    traceparent: str | None = None
+
+
+class WorkerErrorCode(StrEnum):
+    """Why a job failed, as far as the worker can tell."""
+
+    INPUT_UNREADABLE = "input_unreadable"
+    INPUT_UNSUPPORTED = "input_unsupported"
+    INPUT_TOO_LARGE = "input_too_large"
+    INPUT_CHANGED = "input_changed"
+    NO_MEDIA_STREAM = "no_media_stream"
+    ENCODE_FAILED = "encode_failed"
+    TIMED_OUT = "timed_out"
+    OUTPUT_INVALID = "output_invalid"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
+
+
+RETRYABLE_CODES = frozenset(
+    {
+        WorkerErrorCode.ENCODE_FAILED,
+        WorkerErrorCode.TIMED_OUT,
+        WorkerErrorCode.OUTPUT_INVALID,
+        WorkerErrorCode.STORAGE_UNAVAILABLE,
+    }
+)
+"""Codes for which another attempt on the same file may end differently."""
+
+
+class WorkerError(WireModel):
+    """A failure: `message` is one sentence for the creator, `stderr_tail` is for operators."""
+
+    code: WorkerErrorCode
+    message: Annotated[str, StringConstraints(max_length=500)]
+    retryable: bool
+    stderr_tail: Annotated[str, StringConstraints(max_length=4000)] = ""
+
+
+class Progress(WireModel):
+    """How far a running job is."""
+
+    percent: float = Field(ge=0, le=100)
+    stage: Literal["download", "probe", "encode", "upload", "finish"]
+    rung: str | None = None
+
+
+class Rendition(WireModel):
+    """One variant of the ladder as produced. Rates are measured on the segments, audio included."""
+
+    name: str
+    """`1080p` … `360p`, or `128k`, `64k` for audio-only media."""
+    playlist_key: str
+    codecs: str
+    """RFC 6381 codecs parameter."""
+    bandwidth_bps: int
+    """Peak over any segment (RFC 8216, 4.3.4.2)."""
+    average_bandwidth_bps: int
+    width: int | None = None
+    height: int | None = None
+    frame_rate: float | None = None
+
+
+class ReportOutput(WireModel):
+    """The `output` of a callback. `started`, `progress` and `failed` carry the ids alone."""
+
+    media_id: UUID
+    attempt: int = Field(ge=1)
+    attempt_id: UUID
+    type: MediaType
+    hls_master_key: str | None = None
+    hls_preview_key: str | None = None
+    thumbnail_key: str | None = None
+    waveform_key: str | None = None
+    duration_seconds: float | None = None
+    width: int | None = None
+    height: int | None = None
+    encoder: Encoder | None = None
+    encoder_note: str | None = None
+    """Why a lesser encoder was used, e.g. `libx264 instead of h264_nvenc: …`."""
+    worker: str | None = None
+    manifest_sha256: Sha256Hex | None = None
+
+
+class Report(WireModel):
+    """Body of the worker's signed callback (`POST /api/transcoding/webhook`)."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    job_id: str
+    status: Literal["started", "progress", "completed", "failed"]
+    output: ReportOutput
+    progress: Progress | None = None
+    error: WorkerError | None = None
+
+
+class ManifestObject(WireModel):
+    """One object of the output, as uploaded."""
+
+    key: str
+    size: int = Field(ge=0)
+    sha256: Sha256Hex
+    content_type: str
+
+
+class Manifest(WireModel):
+    """`manifest.json`, written last: an output without it is not finished.
+
+    Lists every other object of the output with size in bytes and SHA-256.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    media_id: UUID
+    attempt: int = Field(ge=1)
+    attempt_id: UUID
+    job_id: str
+    type: MediaType
+    worker: str
+    encoder: Encoder
+    encoder_note: str | None = None
+    input_key: str
+    input_etag: str
+    hls_master_key: str
+    hls_preview_key: str
+    thumbnail_key: str | None = None
+    waveform_key: str | None = None
+    duration_seconds: float = Field(gt=0)
+    width: int | None = None
+    height: int | None = None
+    renditions: tuple[Rendition, ...]
+    gpu_seconds: float = Field(ge=0)
+    """Wall-clock seconds this job held its machine, download and upload included."""
+    probe: dict[str, object]
+    """What ffprobe said of the input: format and streams, without tags."""
+    objects: tuple[ManifestObject, ...]
