@@ -1,0 +1,1 @@
+"""What a media item's life is: states, events, decisions. No I/O."""

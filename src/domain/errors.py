@@ -1,0 +1,128 @@
+"""What a command can be refused for.
+
+DomainError
+├── AccessDenied            missing and foreign items alike
+├── InvalidTransition       the item is in the wrong state for this
+│   ├── RetryRefused        not failed, or no attempt left
+│   └── TranscodingRunning  a job runs already
+├── UploadRefused           what was declared cannot be accepted
+├── UploadMismatch          the object is not what was declared
+├── UploadMissing           no object at the registered key
+├── IdempotencyKeyReused    the same key with another request
+└── ConcurrencyConflict     somebody else appended first
+TranscoderError             the vendor's API did not take the job
+├── TranscoderRejected      it said no; asking again will not help
+└── TranscoderUnavailable   it may say yes later
+StorageUnavailable          the bucket did not answer
+"""
+
+from uuid import UUID
+
+from domain.lifecycle import Status
+
+
+class DomainError(Exception):
+    """Base of all refusals. `code` is stable; the text is for people."""
+
+    code = "refused"
+
+
+class AccessDenied(DomainError):
+    """The item does not exist or belongs to somebody else; which of the two is not said."""
+
+    code = "access_denied"
+
+    def __init__(self, media_id: UUID) -> None:
+        super().__init__("There is no such media item, or it is not yours.")
+        self.media_id = media_id
+
+
+class InvalidTransition(DomainError):
+    """The item's state does not allow this."""
+
+    code = "invalid_state"
+
+    def __init__(self, status: Status, wanted: str, message: str | None = None) -> None:
+        super().__init__(message or f"The item is {status}; {wanted} is not possible now.")
+        self.status = status
+        self.wanted = wanted
+
+
+class RetryRefused(InvalidTransition):
+    """A retry is not possible, and the text says why."""
+
+    code = "retry_refused"
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(status, "retry", reason)
+
+
+class TranscodingRunning(InvalidTransition):
+    """A retry was asked for while a job runs."""
+
+    code = "transcoding_running"
+
+    def __init__(self) -> None:
+        super().__init__(Status.TRANSCODING, "retry", "A job for this item is running already.")
+
+
+class UploadRefused(DomainError):
+    """The declared file cannot be accepted."""
+
+    code = "upload_refused"
+
+
+class UploadMissing(DomainError):
+    """There is no object at the key the item was registered with."""
+
+    code = "upload_missing"
+
+    def __init__(self) -> None:
+        super().__init__("The file is not in the bucket yet. Upload it, then complete the upload.")
+
+
+class UploadMismatch(DomainError):
+    """The object in the bucket is not what was declared."""
+
+    code = "upload_mismatch"
+
+    def __init__(self, what: str, declared: object, found: object) -> None:
+        super().__init__(f"The {what} declared was {declared}, the {what} found is {found}.")
+        self.declared = declared
+        self.found = found
+
+
+class IdempotencyKeyReused(DomainError):
+    """An Idempotency-Key was used before with a different request."""
+
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used for a different request. Use a new one.")
+
+
+class ConcurrencyConflict(DomainError):
+    """The stream moved on since it was read."""
+
+    code = "conflict"
+
+    def __init__(self, stream_id: UUID, expected_version: int) -> None:
+        super().__init__("The item was changed at the same moment. Try again.")
+        self.stream_id = stream_id
+        self.expected_version = expected_version
+
+
+class TranscoderError(Exception):
+    """The vendor's API did not do what was asked."""
+
+
+class TranscoderRejected(TranscoderError):
+    """A final no (4xx): the request, the key or the endpoint is wrong."""
+
+
+class TranscoderUnavailable(TranscoderError):
+    """No answer, 429 or 5xx: it may work later. The job may exist all the same after a timeout."""
+
+
+class StorageUnavailable(Exception):
+    """The bucket did not answer, or refused us."""

@@ -1,0 +1,127 @@
+"""What the use cases need from outside, as they see it. Every call ends within its own timeout."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from domain.commands import Outputs
+from domain.events import Context, Event, MediaType, StoredEvent
+from domain.failure import ErrorCode
+from domain.media import MediaItem
+
+
+class Dispatch(NamedTuple):
+    """An attempt that must be sent to the transcoder: a row of the outbox."""
+
+    media_id: UUID
+    attempt: int
+
+
+class EventStore(Protocol):
+    """Streams of events, with the projection and the outbox kept in the same transaction."""
+
+    async def load(self, media_id: UUID) -> list[StoredEvent]:
+        """The stream in order; empty when there is none."""
+        ...
+
+    async def append(
+        self,
+        media_id: UUID,
+        expected_version: int,
+        events: Sequence[Event],
+        item: MediaItem,
+        context: Context,
+    ) -> list[StoredEvent]:
+        """Append `events`, which make `item`. `ConcurrencyConflict` when the stream moved on."""
+        ...
+
+    async def now(self) -> datetime:
+        """The database's clock: the only one deadlines are kept on."""
+        ...
+
+
+class FoundObject(NamedTuple):
+    """An object as the bucket describes it."""
+
+    size: int
+    etag: str
+    content_type: str
+
+
+class PresignedUpload(NamedTuple):
+    """A PUT the creator can send straight to the bucket, with exactly these headers."""
+
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+class ObjectStorage(Protocol):
+    """The bucket. Raises `StorageUnavailable` when it does not answer."""
+
+    async def presign_put(self, key: str, content_type: str, size: int) -> PresignedUpload:
+        """A signed PUT that only accepts this size and type, and never overwrites."""
+        ...
+
+    async def head(self, key: str) -> FoundObject | None:
+        """What is at `key`, or None."""
+        ...
+
+
+class TranscodingJob(NamedTuple):
+    """What the transcoder is asked to do."""
+
+    media_id: UUID
+    attempt: int
+    attempt_id: UUID
+    media_type: MediaType
+    creator_id: str
+    input_key: str
+    input_etag: str
+    traceparent: str | None
+    deadline: datetime
+    now: datetime
+
+
+class JobState(NamedTuple):
+    """What the transcoder says of a job."""
+
+    finished: bool
+    succeeded: bool
+    error: str | None
+    timed_out: bool = False
+    running: bool = False
+
+
+class Transcoder(Protocol):
+    """The vendor's job queue."""
+
+    async def submit(self, job: TranscodingJob) -> str:
+        """Queue `job`; its id. `TranscoderRejected` or `TranscoderUnavailable` otherwise."""
+        ...
+
+    async def status(self, job_id: str) -> JobState | None:
+        """The job's state; None when the vendor does not know it (any more)."""
+        ...
+
+    async def cancel(self, job_id: str) -> None:
+        """Stop the job if it still runs."""
+        ...
+
+
+class OutputsInvalid(NamedTuple):
+    """Why the outputs in the bucket are not what they should be."""
+
+    code: ErrorCode
+    message: str
+
+
+class OutputGate(Protocol):
+    """The last word on what an attempt produced: the manifest in the bucket."""
+
+    async def inspect(
+        self, media_id: UUID, creator_id: str, attempt_id: UUID
+    ) -> Outputs | OutputsInvalid | None:
+        """The verified outputs; why they are invalid; or None when no manifest is there."""
+        ...
