@@ -58,6 +58,10 @@ class MediaItem:
         """The job that is thought to run, or ran last."""
         return self.job_ids[-1] if self.job_ids else None
 
+    def runs(self, attempt: int) -> bool:
+        """Whether `attempt` is the one under way. A report about any other one is late."""
+        return self.status is Status.TRANSCODING and self.attempt == attempt
+
 
 def attempt_id(media_id: UUID, attempt: int) -> UUID:
     """The same id for the same attempt, whoever computes it (RFC 9562, version 5)."""
@@ -151,13 +155,8 @@ def _expire_upload(now: datetime, item: MediaItem) -> list[e.Event]:
     return [e.UploadExpired(deadline=item.deadline)]
 
 
-def _runs(item: MediaItem, attempt: int) -> bool:
-    # A report about an older attempt, or after the end, is late: it changes nothing.
-    return item.status is Status.TRANSCODING and item.attempt == attempt
-
-
 def _record_submission(command: c.RecordSubmission, item: MediaItem) -> list[e.Event]:
-    if not _runs(item, command.attempt) or command.runpod_job_id in item.job_ids:
+    if not item.runs(command.attempt) or command.runpod_job_id in item.job_ids:
         return []
     if len(item.job_ids) >= MAX_JOBS_PER_ATTEMPT:
         raise InvalidTransition(item.status, "a third job for the same attempt")
@@ -165,7 +164,7 @@ def _record_submission(command: c.RecordSubmission, item: MediaItem) -> list[e.E
 
 
 def _record_start(command: c.RecordStart, item: MediaItem) -> list[e.Event]:
-    if not _runs(item, command.attempt) or item.started:
+    if not item.runs(command.attempt) or item.started:
         return []
     return [
         e.TranscodingStarted(
@@ -178,7 +177,7 @@ def _record_start(command: c.RecordStart, item: MediaItem) -> list[e.Event]:
 
 
 def _record_completion(command: c.RecordCompletion, item: MediaItem) -> list[e.Event]:
-    if not _runs(item, command.attempt):
+    if not item.runs(command.attempt):
         return []
     return [
         e.TranscodingCompleted(
@@ -190,7 +189,7 @@ def _record_completion(command: c.RecordCompletion, item: MediaItem) -> list[e.E
 
 
 def _record_failure(command: c.RecordFailure, item: MediaItem) -> list[e.Event]:
-    if not _runs(item, command.attempt):
+    if not item.runs(command.attempt):
         return []
     return [
         e.TranscodingFailed(

@@ -2,20 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from domain.commands import Outputs
 from domain.events import Context, Event, MediaType, StoredEvent
-from domain.failure import ErrorCode
 from domain.media import MediaItem
-
-
-class Dispatch(NamedTuple):
-    """An attempt that must be sent to the transcoder: a row of the outbox."""
-
-    media_id: UUID
-    attempt: int
 
 
 class EventStore(Protocol):
@@ -81,23 +74,30 @@ class TranscodingJob(NamedTuple):
     input_etag: str
     traceparent: str | None
     deadline: datetime
-    now: datetime
+
+
+class JobPhase(StrEnum):
+    """A job's life, reduced to what matters here."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
 
 
 class JobState(NamedTuple):
     """What the transcoder says of a job."""
 
-    finished: bool
-    succeeded: bool
-    error: str | None
-    timed_out: bool = False
-    running: bool = False
+    phase: JobPhase
+    error: str | None = None
 
 
 class Transcoder(Protocol):
     """The vendor's job queue."""
 
-    async def submit(self, job: TranscodingJob) -> str:
+    async def submit(self, job: TranscodingJob, now: datetime) -> str:
         """Queue `job`; its id. `TranscoderRejected` or `TranscoderUnavailable` otherwise."""
         ...
 
@@ -113,15 +113,70 @@ class Transcoder(Protocol):
 class OutputsInvalid(NamedTuple):
     """Why the outputs in the bucket are not what they should be."""
 
-    code: ErrorCode
-    message: str
+    reason: str
 
 
 class OutputGate(Protocol):
     """The last word on what an attempt produced: the manifest in the bucket."""
 
     async def inspect(
-        self, media_id: UUID, creator_id: str, attempt_id: UUID
+        self, media_id: UUID, creator_id: str, media_type: MediaType, attempt_id: UUID
     ) -> Outputs | OutputsInvalid | None:
         """The verified outputs; why they are invalid; or None when no manifest is there."""
+        ...
+
+
+class Lease(NamedTuple):
+    """An attempt taken off the outbox for sending. `tries` counts this one."""
+
+    media_id: UUID
+    attempt: int
+    tries: int
+
+
+class Outbox(Protocol):
+    """Attempts that still need a job. Filled by the append that requests them."""
+
+    async def take(self, media_id: UUID | None = None) -> Lease | None:
+        """Lease a due attempt (of one item, if given); None when there is none."""
+        ...
+
+    async def postpone(self, lease: Lease, delay_s: float, reason: str) -> None:
+        """Give the lease back: next try after `delay_s` seconds."""
+        ...
+
+    async def add(self, media_id: UUID, attempt: int) -> None:
+        """Queue an attempt whose job was lost."""
+        ...
+
+    async def drop(self, lease: Lease) -> None:
+        """The attempt needs no job any more."""
+        ...
+
+
+class WatchedJob(NamedTuple):
+    """A job that RunPod accepted and whose end is not known yet."""
+
+    job_id: str
+    media_id: UUID
+    attempt: int
+
+
+class Watchlist(Protocol):
+    """Jobs that the reconciler asks RunPod about."""
+
+    async def take(self) -> WatchedJob | None:
+        """Lease a job that is due; None when there is none."""
+        ...
+
+    async def hurry(self, media_id: UUID, attempt: int) -> None:
+        """Make the attempt's jobs due now."""
+        ...
+
+    async def close(self, job_id: str) -> None:
+        """Stop watching a job."""
+        ...
+
+    async def open_jobs(self, media_id: UUID) -> list[str]:
+        """The ids of an item's jobs that may still run."""
         ...

@@ -1,0 +1,14 @@
+"""What the service does, in terms of its ports: each use case readable from top to bottom.
+
+    Uploads   register · renew · complete · expire
+    Dispatch  send at once · send · retry
+    Outcomes  started · failed · completed · reconcile · expire
+
+Reads of the projection are not here: they go straight to SQL.
+"""
+
+from domain.use_cases.dispatch import Dispatch
+from domain.use_cases.outcomes import Outcomes
+from domain.use_cases.uploads import Registered, Registration, Uploads
+
+__all__ = ["Dispatch", "Outcomes", "Registered", "Registration", "Uploads"]

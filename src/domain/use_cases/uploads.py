@@ -1,0 +1,151 @@
+"""From the announcement of a file to its first attempt."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple
+from uuid import UUID, uuid4, uuid5
+
+from domain.commands import CompleteUpload, ExpireUpload, RegisterMedia
+from domain.errors import (
+    IdempotencyKeyReused,
+    InvalidTransition,
+    UploadMismatch,
+    UploadMissing,
+    UploadRefused,
+)
+from domain.events import Context, MediaType
+from domain.handler import handle
+from domain.lifecycle import Status
+from domain.media import MediaItem
+from domain.ports import EventStore, ObjectStorage, PresignedUpload
+from domain.use_cases.access import load_item, load_owned, system
+from domain.use_cases.dispatch import Dispatch
+
+_IDEMPOTENT = UUID("6f0d4c4e-0c9b-5f39-9a53-6a8f6a8ea2f5")
+"""Namespace of media ids made from an Idempotency-Key (RFC 9562, version 5)."""
+
+
+class Registration(NamedTuple):
+    """A file as its creator announces it; `size` in bytes."""
+
+    creator_id: str
+    file_name: str
+    content_type: str
+    size: int
+    idempotency_key: str | None = None
+
+
+class Registered(NamedTuple):
+    """A registered item and where to upload its file."""
+
+    media_id: UUID
+    item: MediaItem
+    upload: PresignedUpload | None
+    """None when the upload is over (a repeated request)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uploads:
+    """Registration and completion of uploads."""
+
+    store: EventStore
+    storage: ObjectStorage
+    dispatch: Dispatch
+    max_bytes: int
+    window: timedelta
+    """How long a registered file may take to arrive."""
+
+    async def register(self, wanted: Registration, context: Context) -> Registered:
+        """Announce a file and get a presigned PUT for it.
+
+        Raises `UploadRefused` for a size or type we cannot take, `IdempotencyKeyReused` when the
+        same key came with another request.
+        """
+        media_id = _media_id(wanted)
+        command = RegisterMedia(
+            media_id=media_id,
+            creator_id=wanted.creator_id,
+            media_type=self._accepted_type(wanted),
+            file_name=wanted.file_name,
+            content_type=wanted.content_type,
+            declared_size=wanted.size,
+            upload_deadline=await self.store.now() + self.window,
+        )
+        item = (await handle(self.store, media_id, command, context)).item
+        if (item.file_name, item.content_type, item.declared_size) != (
+            wanted.file_name,
+            wanted.content_type,
+            wanted.size,
+        ):
+            raise IdempotencyKeyReused
+        return Registered(media_id, item, await self._presign(item))
+
+    def _accepted_type(self, wanted: Registration) -> MediaType:
+        kind = wanted.content_type.split("/", 1)[0]
+        if kind not in set(MediaType):
+            raise UploadRefused(
+                f"{wanted.content_type} is neither video/… nor audio/…: only those are transcoded."
+            )
+        if not 0 < wanted.size <= self.max_bytes:
+            raise UploadRefused(
+                f"A file may have 1 to {self.max_bytes} bytes; {wanted.size} were declared."
+            )
+        return MediaType(kind)
+
+    async def _presign(self, item: MediaItem) -> PresignedUpload | None:
+        if item.status is not Status.UPLOADING:
+            return None
+        return await self.storage.presign_put(item.input_key, item.content_type, item.declared_size)
+
+    async def renew(self, media_id: UUID, creator_id: str) -> Registered:
+        """A fresh presigned PUT for an item still uploading; `InvalidTransition` otherwise."""
+        item = await load_owned(self.store, media_id, creator_id)
+        upload = await self._presign(item)
+        if upload is None:
+            raise InvalidTransition(item.status, "uploading")
+        return Registered(media_id, item, upload)
+
+    async def complete(self, media_id: UUID, creator_id: str, context: Context) -> MediaItem:
+        """Check the object, begin the first attempt, and try to send it at once.
+
+        Raises `UploadMissing` or `UploadMismatch`, leaving the state as it was. A transcoder that
+        does not answer fails nothing: the outbox keeps the attempt.
+        """
+        item = await load_owned(self.store, media_id, creator_id)
+        if item.status is Status.UPLOADING:
+            command = await self._found(media_id, item)
+            item = (await handle(self.store, media_id, command, context)).item
+        elif item.etag is None:
+            raise InvalidTransition(item.status, "completing the upload")
+        return await self.dispatch.send_at_once(media_id, item)
+
+    async def _found(self, media_id: UUID, item: MediaItem) -> CompleteUpload:
+        found = await self.storage.head(item.input_key)
+        if found is None:
+            raise UploadMissing
+        if found.size != item.declared_size:
+            raise UploadMismatch("size", item.declared_size, found.size)
+        if found.content_type != item.content_type:
+            raise UploadMismatch("content type", item.content_type, found.content_type)
+        deadline = await self.store.now() + self.dispatch.window
+        return CompleteUpload(media_id, found.size, found.etag, deadline)
+
+    async def expire(self, media_id: UUID) -> None:
+        """End an upload that has outlived its deadline.
+
+        Where the file is there after all (its creator's tab closed before saying so), the upload
+        is completed instead: nothing that arrived is lost.
+        """
+        context = system("sweeper")
+        item = await load_item(self.store, media_id)
+        try:
+            await self.complete(media_id, item.creator_id, context)
+        except (UploadMissing, UploadMismatch):
+            await handle(self.store, media_id, ExpireUpload(await self.store.now()), context)
+
+
+def _media_id(wanted: Registration) -> UUID:
+    # The same key of the same creator names the same item: no table of keys, nothing to clean up.
+    if wanted.idempotency_key is None:
+        return uuid4()
+    return uuid5(_IDEMPOTENT, f"{wanted.creator_id}/{wanted.idempotency_key}")
