@@ -47,8 +47,8 @@ class Dispatch:
     async def send(self, lease: Lease) -> MediaItem:
         """Send a leased attempt to the transcoder.
 
-        An attempt that is over already needs none: nothing is sent. A yes is recorded with the job's id; a final no fails the attempt with `submit_rejected`;
-        no answer leaves it in the outbox for later.
+        An attempt that is over needs no job: nothing is sent. A yes is recorded with the job's id;
+        a final no fails the attempt with `submit_rejected`; no answer leaves it for later.
         """
         history = await self.store.load(lease.media_id)
         item = fold(stored.event for stored in history)

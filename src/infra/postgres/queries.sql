@@ -20,6 +20,10 @@ LEFT JOIN progress p ON p.media_id = m.id AND p.attempt = m.transcoding_attempts
     AND m.status = 'transcoding'
 WHERE m.id = $1 AND m.creator_id = $2;
 
+-- name: outputs
+-- Where a ready item's output begins, for the bearer of a playback token.
+SELECT hls_master_playlist_key FROM media_items WHERE id = $1 AND status = 'ready';
+
 -- name: list_items
 -- One page of a creator's items, newest first, optionally of one status, after a cursor.
 SELECT * FROM media_items

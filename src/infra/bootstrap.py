@@ -1,0 +1,75 @@
+"""The composition root: one async context makes everything the service runs on."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from domain.ports import EventStore
+from domain.use_cases import Dispatch, Outcomes, Uploads
+from infra.object_storage import S3ObjectStorage, open_storage
+from infra.output_gate import BucketOutputGate
+from infra.postgres.event_store import PostgresEventStore
+from infra.postgres.pool import Pool, open_pool
+from infra.postgres.reads import Inbox, MediaReads, ProgressBoard
+from infra.postgres.work import PostgresOutbox, PostgresWatchlist
+from infra.runpod_transcoder import RunpodTranscoder, open_transcoder
+from infra.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What routes, loops and commands work with."""
+
+    settings: Settings
+    pool: Pool
+    store: EventStore
+    storage: S3ObjectStorage
+    transcoder: RunpodTranscoder
+    outbox: PostgresOutbox
+    watchlist: PostgresWatchlist
+    reads: MediaReads
+    progress: ProgressBoard
+    inbox: Inbox
+    uploads: Uploads
+    dispatch: Dispatch
+    outcomes: Outcomes
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Connect to everything `settings` name, and let go of it at the end."""
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(
+            open_pool(settings.database_url.get_secret_value(), settings.database_connections)
+        )
+        storage = await stack.enter_async_context(open_storage(settings))
+        transcoder = await stack.enter_async_context(open_transcoder(settings))
+        yield compose(settings, pool, storage, transcoder)
+
+
+def compose(
+    settings: Settings, pool: Pool, storage: S3ObjectStorage, transcoder: RunpodTranscoder
+) -> Services:
+    """Wire the parts together."""
+    store = PostgresEventStore(pool)
+    outbox = PostgresOutbox(pool)
+    watchlist = PostgresWatchlist(pool)
+    window = timedelta(seconds=settings.transcoding_window_s)
+    dispatch = Dispatch(store, transcoder, outbox, window)
+    upload_window = timedelta(seconds=settings.upload_window_s)
+    return Services(
+        settings=settings,
+        pool=pool,
+        store=store,
+        storage=storage,
+        transcoder=transcoder,
+        outbox=outbox,
+        watchlist=watchlist,
+        reads=MediaReads(pool),
+        progress=ProgressBoard(pool),
+        inbox=Inbox(pool),
+        uploads=Uploads(store, storage, dispatch, settings.max_upload_bytes, upload_window),
+        dispatch=dispatch,
+        outcomes=Outcomes(store, transcoder, BucketOutputGate(storage), outbox, watchlist),
+    )

@@ -1,0 +1,92 @@
+"""The loops of `codex-media work`: any number of replicas may run them, work is leased.
+
+dispatcher  sends what the outbox holds
+reconciler  asks RunPod about jobs whose end nobody reported
+sweeper     ends states that have outlived their deadline
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from domain.errors import DomainError, StorageUnavailable, TranscoderError
+from domain.lifecycle import Status
+from infra.bootstrap import Services
+from infra.postgres.pool import UNAVAILABLE
+from infra.postgres.work import overdue
+
+IDLE_S = 1.0
+AFTER_ERROR_S = 5.0
+SWEEP_BATCH = 100
+
+EXPECTED = (DomainError, StorageUnavailable, TranscoderError, *UNAVAILABLE)
+
+log = logging.getLogger(__name__)
+
+
+async def dispatch_once(services: Services) -> bool:
+    """Send one due attempt; whether there was one."""
+    lease = await services.outbox.take()
+    if lease is None:
+        return False
+    item = await services.dispatch.send(lease)
+    log.info("dispatched media=%s attempt=%s: %s", lease.media_id, lease.attempt, item.status)
+    return True
+
+
+async def reconcile_once(services: Services) -> bool:
+    """Ask about one due job; whether there was one."""
+    job = await services.watchlist.take()
+    if job is None:
+        return False
+    await services.outcomes.reconcile(job)
+    return True
+
+
+async def sweep_once(services: Services) -> bool:
+    """End every state that is overdue; whether there was one."""
+    found = await overdue(services.pool, SWEEP_BATCH)
+    for media_id, status in found:
+        expire = services.uploads if status is Status.UPLOADING else services.outcomes
+        try:
+            await expire.expire(media_id)
+        except EXPECTED as error:
+            # One item that cannot be ended now must not keep the others from ending.
+            log.warning("sweeper: media=%s: %s", media_id, error)
+    return bool(found) and len(found) == SWEEP_BATCH
+
+
+async def run_loops(services: Services, stop: asyncio.Event) -> None:
+    """Run the three loops until `stop` is set."""
+    steps = {"dispatcher": dispatch_once, "reconciler": reconcile_once, "sweeper": sweep_once}
+    async with asyncio.TaskGroup() as group:
+        for name, step in steps.items():
+            group.create_task(_loop(name, step, services, stop), name=name)
+
+
+async def _loop(
+    name: str,
+    step: Callable[[Services], Awaitable[bool]],
+    services: Services,
+    stop: asyncio.Event,
+) -> None:
+    while not stop.is_set():
+        pause = IDLE_S
+        try:
+            if await step(services):
+                continue
+        except EXPECTED as error:
+            # The outside is away for a while: the work is leased and comes back by itself.
+            log.warning("%s: %s: %s", name, type(error).__name__, error)
+            pause = AFTER_ERROR_S
+        except Exception:  # noqa: BLE001 - one item we choke on must not stop all others
+            log.exception("%s: unexpected; going on", name)
+            pause = AFTER_ERROR_S
+        await _sleep(stop, pause)
+
+
+async def _sleep(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return

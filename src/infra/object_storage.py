@@ -1,0 +1,149 @@
+"""The bucket over its S3 API (Cloudflare R2, SeaweedFS, S3)."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+import aioboto3
+from aiobotocore.config import AioConfig
+from botocore.exceptions import BotoCoreError, ClientError
+
+from domain.errors import StorageUnavailable
+from domain.ports import FoundObject, PresignedUpload
+from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+CONFIG = AioConfig(
+    signature_version="s3v4",
+    # R2 refuses the checksums botocore adds by default.
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+    connect_timeout=5,
+    read_timeout=15,
+    retries={"max_attempts": 3, "mode": "standard"},
+    max_pool_connections=20,
+)
+_MISSING = {"404", "NoSuchKey", "NotFound"}
+
+
+class ObjectTooLarge(Exception):
+    """An object has more bytes than the reader is ready to take."""
+
+
+class ListedObject(NamedTuple):
+    """An object in a listing; `size` in bytes."""
+
+    key: str
+    size: int
+
+
+class S3ObjectStorage:
+    """`domain.ports.ObjectStorage`, and the reads the service itself needs."""
+
+    def __init__(self, client: "S3Client", bucket: str, upload_url_ttl_s: int) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._upload_url_ttl_s = upload_url_ttl_s
+
+    async def presign_put(self, key: str, content_type: str, size: int) -> PresignedUpload:
+        """A signed PUT that only accepts this size and type, and never overwrites.
+
+        A second PUT is answered 412, so a URL that leaked cannot replace what was checked.
+        """
+        expires_at = datetime.now(UTC) + timedelta(seconds=self._upload_url_ttl_s)
+        with _translated():
+            url = await self._client.generate_presigned_url(
+                "put_object",
+                Params={
+                    "Bucket": self._bucket,
+                    "Key": key,
+                    "ContentType": content_type,
+                    "ContentLength": size,
+                    "IfNoneMatch": "*",
+                },
+                ExpiresIn=self._upload_url_ttl_s,
+            )
+        headers = {
+            "content-type": content_type,
+            "content-length": str(size),
+            "if-none-match": "*",
+        }
+        return PresignedUpload(url, headers, expires_at)
+
+    async def presign_get(self, key: str, ttl_s: int) -> str:
+        """A signed GET of `key`, good for `ttl_s` seconds."""
+        with _translated():
+            return await self._client.generate_presigned_url(
+                "get_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=ttl_s
+            )
+
+    async def head(self, key: str) -> FoundObject | None:
+        """What is at `key`, or None."""
+        with _translated():
+            try:
+                found = await self._client.head_object(Bucket=self._bucket, Key=key)
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    return None
+                raise
+        return FoundObject(
+            found["ContentLength"], found["ETag"].strip('"'), found.get("ContentType", "")
+        )
+
+    async def read(self, key: str, max_bytes: int) -> bytes | None:
+        """The object's bytes, or None. `ObjectTooLarge` beyond `max_bytes`."""
+        with _translated():
+            try:
+                found = await self._client.get_object(Bucket=self._bucket, Key=key)
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    return None
+                raise
+            async with found["Body"] as body:
+                if found["ContentLength"] > max_bytes:
+                    raise ObjectTooLarge(f"{key} has more than {max_bytes} bytes")
+                return await body.read()
+
+    async def listing(self, prefix: str) -> AsyncIterator[ListedObject]:
+        """Every object under `prefix`."""
+        with _translated():
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix
+            )
+            async for page in pages:
+                for found in page.get("Contents", []):
+                    yield ListedObject(found["Key"], found["Size"])
+
+    async def ping(self) -> None:
+        """`StorageUnavailable` unless the bucket is there and lets us in."""
+        with _translated():
+            await self._client.head_bucket(Bucket=self._bucket)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        raise StorageUnavailable(f"the bucket answered {_code(error)}") from error
+    except (BotoCoreError, OSError, TimeoutError) as error:
+        raise StorageUnavailable(f"the bucket did not answer: {type(error).__name__}") from error
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "unknown")
+
+
+@asynccontextmanager
+async def open_storage(settings: Settings) -> AsyncIterator[S3ObjectStorage]:
+    """The bucket of `settings`, over one shared client."""
+    session = aioboto3.Session(
+        aws_access_key_id=settings.r2_access_key_id,
+        aws_secret_access_key=settings.r2_secret_access_key.get_secret_value(),
+        region_name=settings.r2_region,
+    )
+    async with session.client("s3", endpoint_url=settings.r2_endpoint, config=CONFIG) as client:
+        yield S3ObjectStorage(client, settings.r2_bucket, settings.upload_url_ttl_s)

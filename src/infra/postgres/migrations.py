@@ -1,0 +1,58 @@
+"""Bringing the database to the newest schema, however many processes start at once."""
+
+import logging
+from pathlib import Path
+
+import asyncpg
+from pogo_core.util import migrate as pogo
+
+from infra.postgres.pool import CONNECT_TIMEOUT_S
+
+MIGRATIONS = Path(__file__).parents[3] / "migrations"
+_LOCK = 0x636F646578
+"""Key of the advisory lock that lets one migrating process in at a time."""
+WAIT_S = 120.0
+
+log = logging.getLogger(__name__)
+
+
+class SchemaBehind(Exception):
+    """The database lacks migrations that this version needs."""
+
+    def __init__(self, missing: list[str]) -> None:
+        super().__init__(f"run `codex-media migrate`: not applied yet: {', '.join(missing)}")
+        self.missing = missing
+
+
+async def migrate(dsn: str) -> list[str]:
+    """Apply what is missing, each migration in its own transaction; the names applied.
+
+    Replicas that start together wait for the first, at most `WAIT_S` seconds. A process killed
+    half-way leaves the transaction rolled back and the lock free.
+    """
+    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=WAIT_S)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        before = await _applied(connection)
+        await pogo.apply(connection, MIGRATIONS, schema_name="public", logger=log)
+        return sorted(await _applied(connection) - before)
+    finally:
+        await connection.close(timeout=CONNECT_TIMEOUT_S)
+
+
+async def require_current(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    """`SchemaBehind` unless every migration of this version is applied."""
+    async with pool.acquire() as connection:
+        missing = {path.stem for path in MIGRATIONS.glob("*.sql")} - await _applied(connection)
+    if missing:
+        raise SchemaBehind(sorted(missing))
+
+
+async def _applied(
+    connection: asyncpg.Connection[asyncpg.Record]
+    | asyncpg.pool.PoolConnectionProxy[asyncpg.Record],
+) -> set[str]:
+    if await connection.fetchval("SELECT to_regclass('public._pogo_migration')") is None:
+        return set()
+    rows = await connection.fetch("SELECT migration_id FROM public._pogo_migration")
+    return {row["migration_id"] for row in rows}

@@ -1,0 +1,143 @@
+"""Reads of the projection: straight SQL, no domain in between."""
+
+import json
+from datetime import datetime
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from domain.lifecycle import Status
+from infra.postgres.pool import Pool
+from infra.postgres.queries import sql
+
+
+class ProgressRow(NamedTuple):
+    """How far the running attempt is."""
+
+    percent: float
+    stage: str
+    rung: str | None
+    updated_at: datetime
+
+
+class ItemRow(NamedTuple):
+    """A row of `media_items`, with the running attempt's progress where there is any."""
+
+    id: UUID
+    creator_id: str
+    status: Status
+    media_type: str
+    file_name: str
+    content_type: str
+    declared_size: int
+    size: int | None
+    hls_master_playlist_key: str | None
+    hls_preview_key: str | None
+    thumbnail_key: str | None
+    waveform_key: str | None
+    duration_seconds: float | None
+    width: int | None
+    height: int | None
+    transcoding_error: dict[str, object] | None
+    transcoding_attempts: int
+    runpod_job_id: str | None
+    encoder: str | None
+    encoder_note: str | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    progress: ProgressRow | None = None
+
+
+class Cursor(NamedTuple):
+    """The last item of a page."""
+
+    created_at: datetime
+    id: UUID
+
+
+class MediaReads:
+    """Status and lists, owner only."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def item(self, media_id: UUID, creator_id: str) -> ItemRow | None:
+        """One creator's item; None when it is missing or somebody else's."""
+        row = await self._pool.fetchrow(sql("item"), media_id, creator_id)
+        return None if row is None else _item(row, _progress(row))
+
+    async def page(
+        self, creator_id: str, status: Status | None, after: Cursor | None, limit: int
+    ) -> list[ItemRow]:
+        """Up to `limit` items, newest first."""
+        created_at, media_id = after or (None, None)
+        wanted = None if status is None else status.value
+        rows = await self._pool.fetch(
+            sql("list_items"), creator_id, wanted, created_at, media_id, limit
+        )
+        return [_item(row, None) for row in rows]
+
+    async def master_key(self, media_id: UUID) -> str | None:
+        """The multivariant playlist's key of a ready item, whoever owns it."""
+        key: str | None = await self._pool.fetchval(sql("outputs"), media_id)
+        return key
+
+    async def ping(self) -> None:
+        """One statement, to see that the database answers."""
+        await self._pool.fetchval(sql("now"))
+
+
+class ProgressBoard:
+    """Progress of running attempts: overwritten, not history."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def save(
+        self, media_id: UUID, attempt: int, percent: float, stage: str, rung: str | None
+    ) -> None:
+        """Note how far the attempt is; ignored when it is not the running one."""
+        await self._pool.execute(sql("save_progress"), media_id, attempt, percent, stage, rung)
+
+
+Channel = Literal["worker", "runpod"]
+
+
+class Inbox:
+    """Webhooks as received, kept before anything is made of them."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def receive(
+        self, channel: Channel, message_id: str, body: bytes
+    ) -> tuple[int, str | None]:
+        """Keep a message: its row, and the verdict if it was handled before."""
+        row = await self._pool.fetchrow(sql("receive"), channel, message_id, body)
+        if row is not None:
+            return row["id"], None
+        earlier = await self._pool.fetchrow(sql("received_verdict"), channel, message_id)
+        if earlier is None:  # Rows are never deleted, so a conflict means that there is one.
+            raise LookupError(f"the inbox lost message {message_id}")
+        return earlier["id"], earlier["verdict"]
+
+    async def decide(self, row_id: int, verdict: str) -> None:
+        """Note what became of a message."""
+        await self._pool.execute(sql("set_verdict"), row_id, verdict)
+
+
+def _progress(row: asyncpg.Record) -> ProgressRow | None:
+    if row["percent"] is None:
+        return None
+    return ProgressRow(row["percent"], row["stage"], row["rung"], row["progress_at"])
+
+
+def _item(row: asyncpg.Record, progress: ProgressRow | None) -> ItemRow:
+    names = ItemRow._fields[:-1]
+    values = {name: row[name] for name in names}
+    values["status"] = Status(row["status"])
+    if row["transcoding_error"] is not None:
+        values["transcoding_error"] = json.loads(row["transcoding_error"])
+    return ItemRow(**values, progress=progress)

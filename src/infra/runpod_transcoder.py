@@ -1,0 +1,142 @@
+"""RunPod Serverless as the transcoder (docs.runpod.io, "Endpoint operations")."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from domain.errors import TranscoderRejected, TranscoderUnavailable
+from domain.ports import JobPhase, JobState, TranscodingJob
+from gpu_worker.contract import JobInput
+from infra.capability import Capability, mint
+from infra.settings import Settings
+
+TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+MIN_TTL_MS = 10_000
+
+PHASES = {
+    "IN_QUEUE": JobPhase.QUEUED,
+    "IN_PROGRESS": JobPhase.RUNNING,
+    "RUNNING": JobPhase.RUNNING,
+    "COMPLETED": JobPhase.SUCCEEDED,
+    "FAILED": JobPhase.FAILED,
+    "CANCELLED": JobPhase.CANCELLED,
+    "TIMED_OUT": JobPhase.TIMED_OUT,
+}
+
+
+class _Accepted(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    id: str
+
+
+class _Status(BaseModel):
+    # Only what is used is read: RunPod does not document these bodies as closed.
+    model_config = ConfigDict(extra="ignore")
+    status: str
+    error: Any = None
+
+
+class RunpodTranscoder:
+    """`domain.ports.Transcoder` over RunPod's HTTP API."""
+
+    def __init__(self, client: httpx.AsyncClient, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+
+    async def submit(self, job: TranscodingJob, now: datetime) -> str:
+        """Queue `job`; RunPod's job id.
+
+        `ttl` is what is left of the attempt's deadline, so that a job never outlives its attempt.
+        """
+        answer = await self._call("POST", "/run", json=self._request(job, now))
+        try:
+            return _Accepted.model_validate_json(answer.content).id
+        except ValidationError as error:
+            raise TranscoderUnavailable("RunPod's answer to /run has no job id") from error
+
+    def _request(self, job: TranscodingJob, now: datetime) -> dict[str, object]:
+        public = self._settings.public_app_url
+        left_ms = max(MIN_TTL_MS, int((job.deadline - now).total_seconds() * 1000))
+        capability = Capability(
+            "webhook", job.media_id, job.attempt, int(job.deadline.timestamp()) + 3600
+        )
+        token = mint(self._settings.capability_keys[0], capability)
+        job_input = JobInput(
+            media_id=job.media_id,
+            attempt=job.attempt,
+            attempt_id=job.attempt_id,
+            type=job.media_type.value,
+            creator_id=job.creator_id,
+            input_key=job.input_key,
+            input_etag=job.input_etag,
+            webhook_url=f"{public}/api/transcoding/webhook",
+            traceparent=job.traceparent,
+        )
+        return {
+            "input": job_input.model_dump(mode="json", by_alias=True, exclude_none=True),
+            "webhook": f"{public}/api/transcoding/webhook/{token}",
+            "policy": {
+                "executionTimeout": min(self._settings.execution_timeout_s * 1000, left_ms),
+                "ttl": left_ms,
+                "lowPriority": False,
+            },
+        }
+
+    async def status(self, job_id: str) -> JobState | None:
+        """The job's state; None when RunPod does not know it (results are kept 30 minutes)."""
+        try:
+            answer = await self._call("GET", f"/status/{job_id}")
+        except _Unknown:
+            return None
+        try:
+            found = _Status.model_validate_json(answer.content)
+            phase = PHASES[found.status]
+        except (ValidationError, KeyError) as error:
+            raise TranscoderUnavailable("RunPod's answer to /status is not understood") from error
+        text = None if found.error is None else str(found.error)
+        if phase is JobPhase.FAILED and text and "executionTimeout exceeded" in text:
+            phase = JobPhase.TIMED_OUT
+        return JobState(phase, text)
+
+    async def cancel(self, job_id: str) -> None:
+        """Stop the job if it still runs; an unknown job is stopped already."""
+        try:
+            await self._call("POST", f"/cancel/{job_id}")
+        except _Unknown:
+            return
+
+    async def ping(self) -> None:
+        """`TranscoderRejected` or `TranscoderUnavailable` unless the endpoint answers us."""
+        await self._call("GET", "/health")
+
+    async def _call(self, method: str, path: str, json: object = None) -> httpx.Response:
+        url = f"/v2/{self._settings.runpod_endpoint_id}{path}"
+        try:
+            answer = await self._client.request(method, url, json=json)
+        except httpx.HTTPError as error:
+            raise TranscoderUnavailable(f"RunPod did not answer: {type(error).__name__}") from error
+        if answer.status_code == 404:
+            raise _Unknown("RunPod does not know the endpoint or the job (404)")
+        if answer.status_code == 429 or answer.status_code >= 500:
+            raise TranscoderUnavailable(f"RunPod answered {answer.status_code}")
+        if answer.status_code >= 300:
+            raise TranscoderRejected(f"RunPod refused the request ({answer.status_code})")
+        return answer
+
+
+class _Unknown(TranscoderRejected):
+    """404: no such job, or no such endpoint."""
+
+
+@asynccontextmanager
+async def open_transcoder(settings: Settings) -> AsyncIterator[RunpodTranscoder]:
+    """RunPod as `settings` name it, over one shared client."""
+    headers = {"Authorization": f"Bearer {settings.runpod_api_key.get_secret_value()}"}
+    async with httpx.AsyncClient(
+        base_url=settings.runpod_base_url, headers=headers, timeout=TIMEOUT
+    ) as client:
+        yield RunpodTranscoder(client, settings)

@@ -1,0 +1,149 @@
+"""Every setting of the service, parsed once from an environment that is handed in."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Annotated, NamedTuple, Self
+
+from pydantic import (
+    AnyHttpUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from gpu_worker.signature import decode_secret
+
+
+class SettingsInvalid(Exception):
+    """Settings are missing or wrong; the text names each, never a value."""
+
+
+class CapabilityKey(NamedTuple):
+    """A key that signs webhook tokens, and the short id by which a token names it."""
+
+    key_id: str
+    secret: bytes
+
+
+def _url(value: object) -> object:
+    return str(AnyHttpUrl(value)).rstrip("/") if isinstance(value, str) else value
+
+
+HttpUrlText = Annotated[str, BeforeValidator(_url)]
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+
+def _secret(value: object) -> object:
+    if isinstance(value, str) and not value:
+        raise ValueError("is empty")
+    return value
+
+
+Secret = Annotated[SecretStr, BeforeValidator(_secret)]
+
+
+class Settings(BaseModel):
+    """The service's settings; each field's environment variable is its name in upper case.
+
+    Times are in seconds, sizes in bytes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    database_url: Secret = Field(description="PostgreSQL, as a `postgresql://` URL.")
+    r2_endpoint: HttpUrlText = Field(description="S3 API of the bucket's provider.")
+    r2_bucket: NonEmpty = Field(default="codex-media", description="The bucket.")
+    r2_access_key_id: NonEmpty = Field(description="Key id for the bucket.")
+    r2_secret_access_key: Secret = Field(description="Secret key for the bucket.")
+    r2_region: NonEmpty = Field(default="auto", description="Region; R2 calls it `auto`.")
+    runpod_base_url: HttpUrlText = Field(
+        default="https://api.runpod.ai", description="RunPod's API, without `/v2`."
+    )
+    runpod_endpoint_id: NonEmpty = Field(description="The Serverless endpoint that runs our image.")
+    runpod_api_key: Secret = Field(description="RunPod API key.")
+    public_app_url: HttpUrlText = Field(description="This service as RunPod and browsers reach it.")
+    webhook_secrets: Secret = Field(
+        description="`whsec_…` secrets of worker callbacks, space-separated, newest first."
+    )
+    capability_secrets: Secret = Field(
+        description="`id:base64` keys of tokens in URLs, space-separated, newest first."
+    )
+    jwt_secret: Secret | None = Field(default=None, description="HS256 secret of sessions.")
+    jwks_url: HttpUrlText | None = Field(default=None, description="Keys of sessions, instead.")
+    jwt_issuer: NonEmpty = Field(default="codex-media", description="Required `iss`.")
+    jwt_audience: NonEmpty = Field(default="codex-media", description="Required `aud`.")
+    max_upload_bytes: int = Field(
+        default=5 * 1024**3, gt=0, le=5 * 1024**3, description="Largest file; a PUT takes 5 GiB."
+    )
+    upload_window_s: int = Field(default=86_400, gt=0, description="Time for an upload to arrive.")
+    upload_url_ttl_s: int = Field(
+        default=3_600, gt=0, le=604_800, description="Life of a presigned upload URL."
+    )
+    playback_url_ttl_s: int = Field(
+        default=14_400, gt=0, le=604_800, description="Life of playback URLs."
+    )
+    execution_timeout_s: int = Field(
+        default=7_200, ge=5, description="Longest run of one job (RunPod's executionTimeout)."
+    )
+    transcoding_window_s: int = Field(
+        default=21_600, gt=0, description="Longest attempt, waiting in queues included."
+    )
+    database_connections: int = Field(default=10, gt=1, description="Pool size of a process.")
+    log_level: NonEmpty = Field(default="INFO", description="Least level that is logged.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.jwt_secret is None) == (self.jwks_url is None):
+            raise ValueError("set either JWT_SECRET or JWKS_URL")
+        if self.jwt_secret and len(self.jwt_secret.get_secret_value().encode()) < 32:
+            raise ValueError("JWT_SECRET needs at least 32 bytes (RFC 7518, 3.2)")
+        if self.execution_timeout_s > self.transcoding_window_s:
+            raise ValueError("EXECUTION_TIMEOUT_S exceeds TRANSCODING_WINDOW_S")
+        for secret in self.webhook_keys:
+            decode_secret(secret)
+        _ = self.capability_keys
+        return self
+
+    @property
+    def webhook_keys(self) -> tuple[str, ...]:
+        """The secrets of worker callbacks, newest first."""
+        return tuple(self.webhook_secrets.get_secret_value().split())
+
+    @property
+    def capability_keys(self) -> tuple[CapabilityKey, ...]:
+        """The keys of tokens, newest first. The first signs, all verify."""
+        return tuple(
+            _capability_key(part) for part in self.capability_secrets.get_secret_value().split()
+        )
+
+
+def _capability_key(text: str) -> CapabilityKey:
+    key_id, _, encoded = text.partition(":")
+    try:
+        secret = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        secret = b""
+    if not key_id.isalnum() or len(secret) < 32:
+        raise ValueError("CAPABILITY_SECRETS holds id:base64 pairs of at least 32 random bytes")
+    return CapabilityKey(key_id, secret)
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """The settings in `environ`; `SettingsInvalid` names every one that is missing or wrong."""
+    given = {
+        name: environ[name.upper()] for name in Settings.model_fields if environ.get(name.upper())
+    }
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in each['loc']).upper() or 'settings'}: {each['msg']}"
+            for each in error.errors(include_input=False, include_url=False)
+        ]
+        raise SettingsInvalid("\n".join(problems)) from None
