@@ -1,0 +1,1 @@
+"""The tests: real parts where it can be, fakes at the ports only."""

@@ -1,0 +1,1 @@
+"""Tests of what a media item's life is: no I/O, the ports faked."""
