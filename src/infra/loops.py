@@ -19,7 +19,12 @@ IDLE_S = 1.0
 AFTER_ERROR_S = 5.0
 SWEEP_BATCH = 100
 
-EXPECTED = (DomainError, StorageUnavailable, TranscoderError, *UNAVAILABLE)
+EXPECTED: tuple[type[Exception], ...] = (
+    DomainError,
+    StorageUnavailable,
+    TranscoderError,
+    *UNAVAILABLE,
+)
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +84,7 @@ async def _loop(
             # The outside is away for a while: the work is leased and comes back by itself.
             log.warning("%s: %s: %s", name, type(error).__name__, error)
             pause = AFTER_ERROR_S
-        except Exception:  # noqa: BLE001 - one item we choke on must not stop all others
+        except Exception:  # one item we choke on must not stop all others
             log.exception("%s: unexpected; going on", name)
             pause = AFTER_ERROR_S
         await _sleep(stop, pause)

@@ -1,0 +1,33 @@
+"""The ASGI application: routes, problems, and the services for as long as it runs."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+
+from starlette.applications import Starlette
+
+from api.auth import Authenticator
+from api.openapi import document
+from api.problems import HANDLERS
+from api.routes import OPERATIONS
+from infra.bootstrap import Services
+from infra.settings import Settings
+
+
+def create_app(settings: Settings, services: AbstractAsyncContextManager[Services]) -> Starlette:
+    """The application over `services`, which it opens at start-up and closes at shutdown."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with services as opened:
+            app.state.services = opened
+            yield
+
+    authenticator = Authenticator(settings)
+    app = Starlette(
+        routes=[operation.route(authenticator) for operation in OPERATIONS],
+        exception_handlers=HANDLERS,
+        lifespan=lifespan,
+    )
+    app.state.openapi = document(OPERATIONS, version("codex-media"))
+    return app

@@ -1,0 +1,118 @@
+"""Who is calling: a JWT (RFC 7519) in `Authorization: Bearer` or in the `session` cookie."""
+
+import asyncio
+import logging
+from enum import StrEnum
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import jwt
+from pydantic import TypeAdapter, ValidationError
+from starlette.requests import Request
+
+from api.problems import ApiError
+from gpu_worker.contract import CreatorId
+from infra.settings import Settings
+
+log = logging.getLogger(__name__)
+
+COOKIE = "session"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+JWKS_TIMEOUT_S = 5
+JWKS_LIFESPAN_S = 300
+_CREATOR_ID: TypeAdapter[str] = TypeAdapter(CreatorId)
+
+
+class Role(StrEnum):
+    """What a caller may do."""
+
+    CREATOR = "creator"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+class Principal(NamedTuple):
+    """An authenticated caller."""
+
+    subject: str
+    roles: frozenset[Role]
+
+    @property
+    def reads_all_history(self) -> bool:
+        """Whether other people's history may be read."""
+        return bool(self.roles & {Role.AUDITOR, Role.ADMIN})
+
+
+class Authenticator:
+    """Checks tokens against an HS256 secret or a JWKS."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._jwks = (
+            jwt.PyJWKClient(settings.jwks_url, lifespan=JWKS_LIFESPAN_S, timeout=JWKS_TIMEOUT_S)
+            if settings.jwks_url
+            else None
+        )
+
+    async def principal(self, request: Request) -> Principal:
+        """The caller, or 401; 403 for a cookie request from a foreign origin."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            token = request.cookies.get(COOKIE, "")
+            self._check_origin(request, token)
+        if not token:
+            raise _unauthenticated("Send a token as `Authorization: Bearer …`.")
+        return _principal(await self._claims(token.strip()))
+
+    def _check_origin(self, request: Request, token: str) -> None:
+        # Browsers attach cookies to other sites' requests; a Bearer header nobody attaches unasked.
+        if not token or request.method in SAFE_METHODS:
+            return
+        if _origin(request.headers.get("origin", "")) != _origin(self._settings.public_app_url):
+            raise ApiError(403, "foreign_origin", "This request does not come from our own pages.")
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        try:
+            key, algorithms = await self._key(token)
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=algorithms,
+                audience=self._settings.jwt_audience,
+                issuer=self._settings.jwt_issuer,
+                options={"require": ["exp", "aud", "iss", "sub"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise _unauthenticated("The token has expired. Sign in again.") from None
+        except jwt.PyJWKClientConnectionError as error:
+            log.warning("JWKS: %s", error)
+            raise ApiError(503, "unavailable", "Sign-in keys cannot be fetched now.") from None
+        except jwt.PyJWTError:
+            raise _unauthenticated("The token is not valid here.") from None
+        return claims
+
+    async def _key(self, token: str) -> tuple[Any, list[str]]:
+        secret = self._settings.jwt_secret
+        if self._jwks is None:
+            return (secret.get_secret_value() if secret else ""), ["HS256"]
+        # PyJWT fetches keys with blocking I/O; it keeps them for JWKS_LIFESPAN_S.
+        key = await asyncio.to_thread(self._jwks.get_signing_key_from_jwt, token)
+        return key.key, ["RS256", "ES256", "EdDSA"]
+
+
+def _principal(claims: dict[str, Any]) -> Principal:
+    try:
+        subject = _CREATOR_ID.validate_python(claims["sub"])
+        roles = frozenset(Role(role) for role in claims.get("roles", [Role.CREATOR]))
+    except (ValidationError, ValueError, TypeError):
+        raise _unauthenticated("The token's `sub` or `roles` are not ones we know.") from None
+    return Principal(subject, roles)
+
+
+def _unauthenticated(detail: str) -> ApiError:
+    return ApiError(401, "unauthenticated", detail)
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc

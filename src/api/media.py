@@ -1,0 +1,150 @@
+"""Registering, uploading, listing and reading media items."""
+
+import base64
+import binascii
+from datetime import datetime
+from uuid import UUID
+
+from starlette.responses import Response
+
+from api.operations import Call, answer
+from api.problems import ApiError
+from api.schemas import (
+    EventOut,
+    HistoryOut,
+    MediaOut,
+    MediaPage,
+    RegisteredOut,
+    RegisterRequest,
+    event_out,
+    media_out,
+    upload_out,
+)
+from domain.errors import AccessDenied
+from domain.events import StoredEvent
+from domain.lifecycle import Status
+from domain.use_cases import Registered, Registration
+from infra.postgres.reads import Cursor
+
+DEFAULT_PAGE = 50
+MAX_PAGE = 200
+MAX_KEY_LENGTH = 255
+NDJSON = "application/x-ndjson"
+
+
+async def register_media(call: Call) -> Response:
+    """Announce a file; 201 with the item and how to upload it."""
+    assert isinstance(call.body, RegisterRequest)  # noqa: S101 - the operation's body model
+    key = call.request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise ApiError(422, "invalid_request", "Idempotency-Key has 1 to 255 characters.")
+    wanted = Registration(
+        creator_id=call.principal.subject,
+        file_name=call.body.file_name,
+        content_type=call.body.content_type,
+        size=call.body.size,
+        idempotency_key=key,
+    )
+    registered = await call.services.uploads.register(wanted, call.context)
+    headers = {"location": f"/api/media/{registered.media_id}"}
+    return answer(await _registered(call, registered), 201, headers)
+
+
+async def renew_upload(call: Call) -> Response:
+    """A fresh URL for an upload that has not arrived yet."""
+    renewed = await call.services.uploads.renew(call.media_id, call.principal.subject)
+    return answer(await _registered(call, renewed))
+
+
+async def _registered(call: Call, registered: Registered) -> RegisteredOut:
+    upload = registered.upload
+    return RegisteredOut(
+        media=await owned(call, registered.media_id),
+        upload=None if upload is None else upload_out(upload),
+    )
+
+
+async def complete_upload(call: Call) -> Response:
+    """The file is uploaded: check it and begin transcoding; 202."""
+    await call.services.uploads.complete(call.media_id, call.principal.subject, call.context)
+    return answer(await owned(call, call.media_id), 202)
+
+
+async def read_media(call: Call) -> Response:
+    """One item, as projected."""
+    return answer(await owned(call, call.media_id))
+
+
+async def owned(call: Call, media_id: UUID) -> MediaOut:
+    """The caller's item; `AccessDenied` for missing and foreign ones alike."""
+    row = await call.services.reads.item(media_id, call.principal.subject)
+    if row is None:
+        raise AccessDenied(media_id)
+    return media_out(row)
+
+
+async def list_media(call: Call) -> Response:
+    """One page of the caller's items, newest first."""
+    query = call.request.query_params
+    limit = _limit(query.get("limit"))
+    rows = await call.services.reads.page(
+        call.principal.subject,
+        _status(query.get("status")),
+        _cursor(query.get("cursor")),
+        limit + 1,
+    )
+    page = rows[:limit]
+    more = len(rows) > limit
+    last = f"{page[-1].created_at.isoformat()} {page[-1].id}" if more else None
+    cursor = base64.urlsafe_b64encode(last.encode()).decode() if last else None
+    return answer(MediaPage(items=[media_out(row) for row in page], next_cursor=cursor))
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_PAGE
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PAGE:
+        raise ApiError(422, "invalid_request", f"limit is a number from 1 to {MAX_PAGE}.")
+    return int(text)
+
+
+def _status(text: str | None) -> Status | None:
+    try:
+        return None if text is None else Status(text)
+    except ValueError:
+        known = ", ".join(Status)
+        raise ApiError(422, "invalid_request", f"status is one of {known}.") from None
+
+
+def _cursor(text: str | None) -> Cursor | None:
+    if text is None:
+        return None
+    try:
+        created_at, media_id = base64.urlsafe_b64decode(text).decode().split(" ")
+        return Cursor(datetime.fromisoformat(created_at), UUID(media_id))
+    except (ValueError, binascii.Error):
+        raise ApiError(
+            422, "invalid_request", "cursor is the nextCursor of an earlier page."
+        ) from None
+
+
+async def read_history(call: Call) -> Response:
+    """An item's whole history, as JSON or (by Accept) as NDJSON."""
+    history = await call.services.store.load(call.media_id)
+    if not history or not _may_read(call, history):
+        raise AccessDenied(call.media_id)
+    events = [event_out(stored) for stored in history]
+    if NDJSON in call.request.headers.get("accept", ""):
+        return Response(_lines(events), media_type=NDJSON)
+    return answer(HistoryOut(media_id=call.media_id, events=events))
+
+
+def _lines(events: list[EventOut]) -> str:
+    return "".join(f"{event.model_dump_json(by_alias=True)}\n" for event in events)
+
+
+def _may_read(call: Call, history: list[StoredEvent]) -> bool:
+    if call.principal.reads_all_history:
+        return True
+    first = history[0].event
+    return first.type == "media.registered" and first.creator_id == call.principal.subject

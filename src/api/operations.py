@@ -1,0 +1,136 @@
+"""One HTTP operation: who may call it, what it takes and answers, and what holds it to that."""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api.auth import Authenticator, Principal, Role
+from api.problems import ApiError
+from domain.errors import AccessDenied
+from domain.events import Context
+from infra.bootstrap import Services
+
+MAX_BODY_BYTES = 64 * 1024
+JSON = "application/json"
+M = TypeVar("M", bound=BaseModel)
+_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that passed its operation's checks."""
+
+    request: Request
+    services: Services
+    caller: Principal | None
+    body: BaseModel | None
+
+    @property
+    def principal(self) -> Principal:
+        """The caller of an operation that needs one."""
+        if self.caller is None:
+            raise ApiError(401, "unauthenticated", "This call needs a token.")
+        return self.caller
+
+    @property
+    def media_id(self) -> UUID:
+        """The id in the path. One that is no UUID names nothing, as a missing item does."""
+        text = self.request.path_params["media_id"]
+        try:
+            return UUID(text)
+        except ValueError:
+            raise AccessDenied(UUID(int=0)) from None
+
+    @property
+    def context(self) -> Context:
+        """Who causes what this call appends. Keeps a W3C traceparent, drops a malformed one."""
+        traceparent = self.request.headers.get("traceparent", "")
+        return Context(
+            actor=f"creator:{self.principal.subject}",
+            correlation_id=uuid4(),
+            traceparent=traceparent if _TRACEPARENT.match(traceparent) else None,
+        )
+
+
+Endpoint = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A row of the route table."""
+
+    method: str
+    path: str
+    endpoint: Endpoint
+    summary: str
+    answers: dict[int, type[BaseModel] | None]
+    roles: frozenset[Role] = frozenset()
+    """Any of these may call; empty: nobody needs to sign in."""
+    body: type[BaseModel] | None = None
+    query: dict[str, str] = field(default_factory=dict)
+    """Query parameters and what they mean."""
+    problems: tuple[int, ...] = ()
+    """Problem statuses beside those every operation can answer."""
+
+    def route(self, authenticator: Authenticator) -> Route:
+        """The Starlette route that authenticates, authorises, parses, and only then calls."""
+
+        async def serve(request: Request) -> Response:
+            caller = await self._authorised(request, authenticator)
+            body = await self._parsed(request)
+            services: Services = request.app.state.services
+            return await self.endpoint(Call(request, services, caller, body))
+
+        return Route(self.path, serve, methods=[self.method], name=self.endpoint.__name__)
+
+    async def _authorised(self, request: Request, authenticator: Authenticator) -> Principal | None:
+        if not self.roles:
+            return None
+        caller = await authenticator.principal(request)
+        if not caller.roles & self.roles:
+            needed = " or ".join(sorted(self.roles))
+            raise ApiError(403, "role_required", f"This call needs the role {needed}.")
+        return caller
+
+    async def _parsed(self, request: Request) -> BaseModel | None:
+        if self.body is None:
+            return None
+        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind != JSON:
+            raise ApiError(415, "unsupported_media_type", f"Send the body as {JSON}.")
+        return parse(self.body, await limited_body(request, MAX_BODY_BYTES))
+
+
+def parse(model: type[M], body: bytes) -> M:
+    """`body` as a `model`; 422 naming each wrong field otherwise."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        fields = [
+            {"field": ".".join(str(part) for part in each["loc"]) or "body", "message": each["msg"]}
+            for each in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        named = "; ".join(f"{each['field']}: {each['message']}" for each in fields)
+        raise ApiError(422, "invalid_request", named, errors=fields) from None
+
+
+async def limited_body(request: Request, max_bytes: int) -> bytes:
+    """The request's body; 413 as soon as it passes `max_bytes`, without reading the rest."""
+    chunks = bytearray()
+    async for chunk in request.stream():
+        chunks += chunk
+        if len(chunks) > max_bytes:
+            raise ApiError(413, "body_too_large", f"The body has more than {max_bytes} bytes.")
+    return bytes(chunks)
+
+
+def answer(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer with wire names."""
+    return Response(body.model_dump_json(by_alias=True), status, headers, media_type=JSON)

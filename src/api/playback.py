@@ -1,0 +1,88 @@
+"""Playback without a public bucket: short-lived playlists, their segments signed on the way out."""
+
+import re
+import time
+from datetime import UTC, datetime
+
+from starlette.responses import Response
+
+from api.operations import Call, answer
+from api.problems import ApiError
+from api.schemas import PlaybackOut
+from domain.errors import AccessDenied, InvalidTransition
+from domain.lifecycle import Status
+from infra import capability
+from infra.capability import Capability, CapabilityRefused
+from infra.object_storage import ObjectTooLarge
+
+MAX_PLAYLIST_BYTES = 2 * 1024 * 1024
+HLS = "application/vnd.apple.mpegurl"
+_PATH = re.compile(r"(?:preview/)?[A-Za-z0-9_-]+\.m3u8")
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]+\.(?:ts|aac|m4s|mp4)")
+HEADERS = {"access-control-allow-origin": "*", "cache-control": "private, max-age=60"}
+
+
+async def read_playback(call: Call) -> Response:
+    """URLs of a ready item that a player can load."""
+    row = await call.services.reads.item(call.media_id, call.principal.subject)
+    if row is None:
+        raise AccessDenied(call.media_id)
+    if row.status is not Status.READY:
+        raise InvalidTransition(row.status, "playback")
+    settings, storage = call.services.settings, call.services.storage
+    ttl_s = settings.playback_url_ttl_s
+    expires_s = int(time.time()) + ttl_s
+    token = capability.mint(
+        settings.capability_keys[0],
+        Capability("play", row.id, row.transcoding_attempts, expires_s),
+    )
+    base = f"{settings.public_app_url}/api/playback/{token}"
+    poster, waveform = row.thumbnail_key, row.waveform_key
+    return answer(
+        PlaybackOut(
+            master_url=f"{base}/master.m3u8",
+            preview_url=f"{base}/preview/preview.m3u8" if row.hls_preview_key else None,
+            poster_url=await storage.presign_get(poster, ttl_s) if poster else None,
+            waveform_url=await storage.presign_get(waveform, ttl_s) if waveform else None,
+            expires_at=datetime.fromtimestamp(expires_s, UTC),
+        )
+    )
+
+
+async def play(call: Call) -> Response:
+    """A playlist of the token's item; its segments as signed URLs into the bucket."""
+    path = call.request.path_params["path"]
+    services = call.services
+    try:
+        found = capability.verify(
+            services.settings.capability_keys,
+            call.request.path_params["token"],
+            "play",
+            time.time(),
+        )
+    except CapabilityRefused:
+        raise ApiError(403, "access_denied", "The playback URL is not valid any more.") from None
+    master = await services.reads.master_key(found.media_id)
+    if master is None or not _PATH.fullmatch(path):
+        raise ApiError(404, "not_found", "There is no such playlist.")
+    key = f"{master.removesuffix('master.m3u8')}{path}"
+    try:
+        body = await services.storage.read(key, MAX_PLAYLIST_BYTES)
+    except ObjectTooLarge:
+        body = None
+    if body is None:
+        raise ApiError(404, "not_found", "There is no such playlist.")
+    left_s = max(60, found.expires_s - int(time.time()))
+    signed = await _sign_segments(call, key, body.decode(), left_s)
+    return Response(signed, media_type=HLS, headers=HEADERS)
+
+
+async def _sign_segments(call: Call, key: str, playlist: str, ttl_s: int) -> str:
+    folder = key.rsplit("/", 1)[0]
+    lines = [
+        await call.services.storage.presign_get(f"{folder}/{line}", ttl_s)
+        if _SEGMENT.fullmatch(line)
+        else line
+        for line in playlist.splitlines()
+    ]
+    return "\n".join(lines) + "\n"

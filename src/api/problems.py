@@ -1,0 +1,134 @@
+"""Errors as RFC 9457 problem details: the one table from refusals to HTTP statuses."""
+
+import logging
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from domain import errors as e
+from infra.postgres.pool import UNAVAILABLE
+
+log = logging.getLogger(__name__)
+
+TYPE_PREFIX = "urn:codex-media:problem:"
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem. `type` and `code` are stable; `detail` is for people."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=[f"{TYPE_PREFIX}access_denied"])
+    title: str
+    status: int
+    code: str
+    detail: str
+
+
+class ApiError(Exception):
+    """A refusal that arises in the HTTP layer itself."""
+
+    def __init__(self, status: int, code: str, detail: str, **extra: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.extra = extra
+
+
+class Mapped(NamedTuple):
+    """How a kind of refusal is answered."""
+
+    status: int
+    retry_after: bool = False
+
+
+STATUSES: dict[type[BaseException], Mapped] = {
+    e.DomainError: Mapped(409),
+    e.AccessDenied: Mapped(403),
+    e.RetryRefused: Mapped(400),
+    e.TranscodingRunning: Mapped(409),
+    e.InvalidTransition: Mapped(409),
+    e.UploadRefused: Mapped(422),
+    e.UploadMissing: Mapped(409),
+    e.UploadMismatch: Mapped(422),
+    e.IdempotencyKeyReused: Mapped(422),
+    e.ConcurrencyConflict: Mapped(409, retry_after=True),
+}
+"""Refusals of the domain. A kind that is not here answers as the nearest kind above it."""
+
+SPECIFIC_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+
+
+def problem(
+    status: int, code: str, detail: str, headers: dict[str, str] | None = None, **extra: Any
+) -> JSONResponse:
+    """A problem details answer."""
+    body = Problem(
+        type=f"{TYPE_PREFIX}{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        code=code,
+        detail=detail,
+        **extra,
+    )
+    return JSONResponse(
+        body.model_dump(mode="json"), status_code=status, headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+async def on_domain_error(_: Request, error: Exception) -> Response:
+    """A refused command."""
+    mapped = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+    headers = {"retry-after": "1"} if mapped.retry_after else None
+    code = error.code if isinstance(error, e.DomainError) else "refused"
+    return problem(mapped.status, code, str(error), headers)
+
+
+async def on_api_error(_: Request, error: Exception) -> Response:
+    """A request that the HTTP layer refuses."""
+    assert isinstance(error, ApiError)  # noqa: S101 - registered for this class alone
+    headers = {"www-authenticate": "Bearer"} if error.status == 401 else None
+    return problem(error.status, error.code, error.detail, headers, **error.extra)
+
+
+async def on_http_exception(_: Request, error: Exception) -> Response:
+    """What Starlette itself refuses: unknown routes and methods."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    code = SPECIFIC_CODES.get(error.status_code, "refused")
+    headers = dict(error.headers) if error.headers else None
+    return problem(error.status_code, code, error.detail, headers)
+
+
+async def on_unavailable(request: Request, error: Exception) -> Response:
+    """The database, the bucket or RunPod is away: try again."""
+    log.warning("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, error)
+    return problem(
+        503,
+        "unavailable",
+        "A part of the service does not answer at the moment. Nothing was lost; try again.",
+        {"retry-after": str(RETRY_AFTER_S)},
+    )
+
+
+async def on_surprise(request: Request, _: Exception) -> Response:
+    """A bug: logged by Starlette with its trace, which the answer never shows."""
+    detail = f"{request.method} {request.url.path} failed on our side. The failure was logged."
+    return problem(500, "internal_error", detail)
+
+
+HANDLERS: dict[Any, Any] = {
+    ApiError: on_api_error,
+    HTTPException: on_http_exception,
+    e.DomainError: on_domain_error,
+    e.StorageUnavailable: on_unavailable,
+    e.TranscoderError: on_unavailable,
+    Exception: on_surprise,
+    **dict.fromkeys(UNAVAILABLE, on_unavailable),
+}

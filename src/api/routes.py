@@ -1,0 +1,94 @@
+"""The whole URL table."""
+
+from api import health, media, playback, transcoding, webhooks
+from api.auth import Role
+from api.operations import Operation
+from api.schemas import (
+    Health,
+    HistoryOut,
+    MediaOut,
+    MediaPage,
+    PlaybackOut,
+    RegisteredOut,
+    RegisterRequest,
+    RetryRequest,
+    StatusOut,
+    WebhookAck,
+)
+
+CREATORS = frozenset({Role.CREATOR})
+READERS = frozenset({Role.CREATOR, Role.AUDITOR, Role.ADMIN})
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "POST", "/api/media", media.register_media,
+        "Register a file; answers how to upload it. Idempotency-Key honoured",
+        {201: RegisteredOut}, CREATORS, RegisterRequest,
+    ),
+    Operation(
+        "GET", "/api/media", media.list_media,
+        "List one's items, newest first",
+        {200: MediaPage}, CREATORS,
+        query={
+            "status": "Only items in this state.",
+            "cursor": "`nextCursor` of the page before.",
+            "limit": f"1 to {media.MAX_PAGE} items; {media.DEFAULT_PAGE} when left out.",
+        },
+    ),
+    Operation(
+        "GET", "/api/media/{media_id}", media.read_media,
+        "The projected item",
+        {200: MediaOut}, CREATORS,
+    ),
+    Operation(
+        "GET", "/api/media/{media_id}/upload", media.renew_upload,
+        "A fresh upload URL, while the file has not arrived",
+        {200: RegisteredOut}, CREATORS, problems=(409,),
+    ),
+    Operation(
+        "POST", "/api/media/{media_id}/complete", media.complete_upload,
+        "Check the uploaded file and begin transcoding",
+        {202: MediaOut}, CREATORS, problems=(409, 422),
+    ),
+    Operation(
+        "GET", "/api/media/{media_id}/events", media.read_history,
+        "The item's history with its hashes, as JSON or NDJSON by Accept",
+        {200: HistoryOut}, READERS,
+    ),
+    Operation(
+        "GET", "/api/media/{media_id}/playback", playback.read_playback,
+        "URLs a player can load, for a limited time",
+        {200: PlaybackOut}, CREATORS, problems=(409,),
+    ),
+    Operation(
+        "GET", "/api/playback/{token}/{path:path}", playback.play,
+        "A playlist with signed segments, for the bearer of the URL",
+        {200: None}, problems=(403, 404),
+    ),
+    Operation(
+        "GET", "/api/transcoding/status/{media_id}", transcoding.read_status,
+        "Status, outputs and progress; ETag and 304",
+        {200: StatusOut, 304: None}, CREATORS,
+    ),
+    Operation(
+        "POST", "/api/transcoding/retry", transcoding.retry_transcoding,
+        "Try a failed item once more",
+        {202: MediaOut}, CREATORS, RetryRequest, problems=(400, 409),
+    ),
+    Operation(
+        "POST", "/api/transcoding/webhook", webhooks.worker_webhook,
+        "The worker's signed callback (Standard Webhooks)",
+        {200: WebhookAck}, problems=(401, 413, 422),
+    ),
+    Operation(
+        "POST", "/api/transcoding/webhook/{token}", webhooks.runpod_webhook,
+        "RunPod's native webhook, by a token in its URL",
+        {200: WebhookAck}, problems=(401, 413),
+    ),
+    Operation("GET", "/livez", health.livez, "The process answers", {200: Health}),
+    Operation(
+        "GET", "/readyz", health.readyz,
+        "Database, schema and bucket answer", {200: Health, 503: Health},
+    ),
+    Operation("GET", "/openapi.json", health.read_openapi, "This API as OpenAPI 3.1", {200: None}),
+)  # fmt: skip

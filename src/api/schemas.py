@@ -1,0 +1,260 @@
+"""What goes in and out over HTTP. The OpenAPI document is made from these very models."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from domain.events import StoredEvent
+from domain.failure import ErrorCode, advice
+from domain.lifecycle import Status
+from domain.ports import PresignedUpload
+from infra.postgres.reads import ItemRow
+
+
+class Schema(BaseModel):
+    """camelCase on the wire."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+
+class RequestSchema(Schema):
+    """A request's body: a field we do not know is a mistake worth telling."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class RegisterRequest(RequestSchema):
+    """A file to be uploaded."""
+
+    file_name: Annotated[str, StringConstraints(min_length=1, max_length=255)] = Field(
+        examples=["holiday.mp4"]
+    )
+    content_type: Annotated[
+        str, StringConstraints(pattern=r"^[a-z]+/[A-Za-z0-9.+-]{1,100}$", to_lower=True)
+    ] = Field(examples=["video/mp4"])
+    size: int = Field(gt=0, description="Bytes.", examples=[7340032])
+
+
+class RetryRequest(RequestSchema):
+    """The item to try again."""
+
+    media_id: UUID
+
+
+class ErrorOut(Schema):
+    """Why an item failed, and what its creator can do."""
+
+    code: ErrorCode
+    message: str
+    retryable: bool
+    hint: str
+
+
+class OutputsOut(Schema):
+    """Keys of what was produced, in the bucket."""
+
+    hls_master_playlist_key: str | None
+    hls_preview_key: str | None
+    thumbnail_key: str | None
+    waveform_key: str | None
+
+
+class MediaOut(Schema):
+    """A media item as projected from its history."""
+
+    id: UUID
+    status: Status
+    media_type: Literal["video", "audio"]
+    file_name: str
+    content_type: str
+    size: int = Field(description="Bytes, as declared.")
+    error: ErrorOut | None
+    attempts: int
+    outputs: OutputsOut
+    duration_seconds: float | None
+    width: int | None
+    height: int | None
+    encoder: str | None
+    encoder_note: str | None = Field(description="Why a lesser encoder was used.")
+    version: int
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+
+
+class UploadOut(Schema):
+    """How to upload: one request with exactly these headers, before the URL expires."""
+
+    method: Literal["PUT"] = "PUT"
+    url: str
+    headers: dict[str, str]
+    expires_at: AwareDatetime
+
+
+class RegisteredOut(Schema):
+    """A registered item. `upload` is null when its file arrived already (a repeated request)."""
+
+    media: MediaOut
+    upload: UploadOut | None
+
+
+class MediaPage(Schema):
+    """One page of a creator's items, newest first."""
+
+    items: list[MediaOut]
+    next_cursor: str | None
+
+
+class ProgressOut(Schema):
+    """How far the running attempt is."""
+
+    percent: float
+    stage: str
+    rung: str | None
+    updated_at: AwareDatetime
+
+
+class StatusOut(Schema):
+    """The state of an item's transcoding."""
+
+    media_id: UUID
+    status: Status
+    error: ErrorOut | None
+    attempts: int
+    runpod_job_id: str | None
+    outputs: OutputsOut
+    progress: ProgressOut | None
+    version: int
+
+
+class EventOut(Schema):
+    """One event of an item's history, with its place in the hash chain."""
+
+    version: int
+    event_id: UUID
+    type: str
+    schema_version: int
+    payload: JsonValue
+    actor: str
+    correlation_id: UUID
+    causation_id: UUID | None
+    traceparent: str | None
+    occurred_at: AwareDatetime
+    recorded_at: AwareDatetime
+    prev_hash: str
+    hash: str
+
+
+class HistoryOut(Schema):
+    """An item's whole history, in order."""
+
+    media_id: UUID
+    events: list[EventOut]
+
+
+class PlaybackOut(Schema):
+    """URLs that a player can load without signing in, until `expiresAt`."""
+
+    master_url: str
+    preview_url: str | None
+    poster_url: str | None
+    waveform_url: str | None
+    expires_at: AwareDatetime
+
+
+class WebhookAck(Schema):
+    """What became of a webhook."""
+
+    verdict: str
+
+
+class Health(Schema):
+    """A probe's answer: `ok`, or what is wrong with each part."""
+
+    status: Literal["ok", "unavailable"]
+    checks: dict[str, str] = {}
+
+
+def error_out(row: ItemRow) -> ErrorOut | None:
+    """The error of a failed item, with its hint."""
+    if row.transcoding_error is None:
+        return None
+    code = ErrorCode(str(row.transcoding_error["code"]))
+    return ErrorOut(
+        code=code,
+        message=str(row.transcoding_error["message"]),
+        retryable=bool(row.transcoding_error["retryable"]),
+        hint=advice(code).hint,
+    )
+
+
+def outputs_out(row: ItemRow) -> OutputsOut:
+    """The keys of an item's outputs."""
+    return OutputsOut(
+        hls_master_playlist_key=row.hls_master_playlist_key,
+        hls_preview_key=row.hls_preview_key,
+        thumbnail_key=row.thumbnail_key,
+        waveform_key=row.waveform_key,
+    )
+
+
+def media_out(row: ItemRow) -> MediaOut:
+    """A projected row as it goes out."""
+    return MediaOut(
+        id=row.id,
+        status=row.status,
+        media_type="video" if row.media_type == "video" else "audio",
+        file_name=row.file_name,
+        content_type=row.content_type,
+        size=row.declared_size,
+        error=error_out(row),
+        attempts=row.transcoding_attempts,
+        outputs=outputs_out(row),
+        duration_seconds=row.duration_seconds,
+        width=row.width,
+        height=row.height,
+        encoder=row.encoder,
+        encoder_note=row.encoder_note,
+        version=row.version,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def status_out(row: ItemRow) -> StatusOut:
+    """The transcoding status of a projected row."""
+    return StatusOut(
+        media_id=row.id,
+        status=row.status,
+        error=error_out(row),
+        attempts=row.transcoding_attempts,
+        runpod_job_id=row.runpod_job_id,
+        outputs=outputs_out(row),
+        progress=ProgressOut(**row.progress._asdict()) if row.progress else None,
+        version=row.version,
+    )
+
+
+def upload_out(upload: PresignedUpload) -> UploadOut:
+    """A presigned upload as it goes out."""
+    return UploadOut(url=upload.url, headers=upload.headers, expires_at=upload.expires_at)
+
+
+def event_out(stored: StoredEvent) -> EventOut:
+    """A stored event as it goes out."""
+    return EventOut(
+        version=stored.version,
+        event_id=stored.event_id,
+        type=stored.event.type,
+        schema_version=stored.schema_version,
+        payload=stored.event.model_dump(mode="json", by_alias=True, exclude={"type"}),
+        actor=stored.context.actor,
+        correlation_id=stored.context.correlation_id,
+        causation_id=stored.context.causation_id,
+        traceparent=stored.context.traceparent,
+        occurred_at=stored.occurred_at,
+        recorded_at=stored.recorded_at,
+        prev_hash=stored.prev_hash.hex(),
+        hash=stored.hash.hex(),
+    )

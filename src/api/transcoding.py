@@ -1,0 +1,41 @@
+"""Transcoding status and retry."""
+
+from starlette.responses import Response
+
+from api.media import owned
+from api.operations import Call, answer
+from api.schemas import RetryRequest, status_out
+from domain.errors import AccessDenied
+from infra.postgres.reads import ItemRow
+
+CACHE = "private, no-cache"
+
+
+async def read_status(call: Call) -> Response:
+    """An item's status and progress; 304 when `If-None-Match` names what it is already."""
+    row = await call.services.reads.item(call.media_id, call.principal.subject)
+    if row is None:
+        raise AccessDenied(call.media_id)
+    headers = {"etag": _etag(row), "cache-control": CACHE}
+    if _matches(call.request.headers.get("if-none-match", ""), headers["etag"]):
+        return Response(status_code=304, headers=headers)
+    return answer(status_out(row), headers=headers)
+
+
+def _etag(row: ItemRow) -> str:
+    progress = int(row.progress.updated_at.timestamp() * 1e6) if row.progress else 0
+    return f'"{row.version}-{progress:x}"'
+
+
+def _matches(offered: str, etag: str) -> bool:
+    # RFC 9110, 13.1.2: a list, `*`, and weak comparison.
+    tags = {tag.strip().removeprefix("W/") for tag in offered.split(",")}
+    return "*" in tags or etag in tags
+
+
+async def retry_transcoding(call: Call) -> Response:
+    """Try a failed item once more; 202 with the item."""
+    assert isinstance(call.body, RetryRequest)  # noqa: S101 - the operation's body model
+    media_id = call.body.media_id
+    await call.services.dispatch.retry(media_id, call.principal.subject, call.context)
+    return answer(await owned(call, media_id), 202)
