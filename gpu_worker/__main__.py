@@ -1,0 +1,57 @@
+"""`python -m gpu_worker`: serve RunPod jobs. With arguments: see `gpu_worker.cli`."""
+
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from gpu_worker import cli
+from gpu_worker.errors import ToolMissing
+from gpu_worker.settings import WorkerSettings
+from gpu_worker.tools import Tools, find_tools, missing_features
+
+
+def serve() -> int:
+    """Take jobs from RunPod until it stops this worker; 2 when the settings do not do."""
+    # Imported here: they take seconds, which `transcode` has no use for.
+    import runpod  # noqa: PLC0415
+
+    from gpu_worker.handler import Worker  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        settings = WorkerSettings.from_environ(os.environ)
+        tools = find_tools(settings)
+    except ValidationError as error:
+        names = ", ".join(sorted({str(item["loc"][0]).upper() for item in error.errors()}))
+        print(f"These settings are missing or wrong: {names}.", file=sys.stderr)
+        return cli.USAGE_ERROR
+    except ToolMissing as error:
+        print(error, file=sys.stderr)
+        return cli.USAGE_ERROR
+
+    @runpod.serverless.register_fitness_check  # type: ignore[untyped-decorator]  # SDK has no types
+    async def ffmpeg_has_all_features() -> None:
+        await check_features(tools)
+
+    runpod.serverless.start({"handler": Worker(settings, tools).handle})
+    return 0
+
+
+async def check_features(tools: Tools) -> None:
+    """Raise RuntimeError when this ffmpeg lacks an encoder or filter; RunPod then exits."""
+    if missing := await missing_features(tools, Path(tempfile.gettempdir())):
+        raise RuntimeError(f"{tools.ffmpeg} lacks {', '.join(missing)}")
+
+
+def main() -> int:
+    """The exit status."""
+    arguments = sys.argv[1:]
+    return cli.main(arguments, os.environ) if arguments else serve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

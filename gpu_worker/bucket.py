@@ -1,0 +1,56 @@
+"""The connection to R2, and what its errors mean. Any other S3 store will do."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+import aioboto3
+import aiohttp
+from aiobotocore.config import AioConfig
+from botocore.exceptions import BotoCoreError, ClientError
+
+from gpu_worker.contract import WorkerErrorCode
+from gpu_worker.errors import JobFailed
+from gpu_worker.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+STORAGE_ERRORS = (ClientError, BotoCoreError, aiohttp.ClientError, TimeoutError)
+
+
+def connect(settings: WorkerSettings) -> "AbstractAsyncContextManager[S3Client]":
+    """An S3 client for R2; every call is bounded in time and tried up to five times."""
+    session = aioboto3.Session(
+        aws_access_key_id=settings.r2_access_key_id,
+        aws_secret_access_key=settings.r2_secret_access_key.get_secret_value(),
+        region_name=settings.r2_region,
+    )
+    config = AioConfig(
+        signature_version="s3v4",
+        # R2 refuses the checksums botocore adds by default.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        connect_timeout=10,
+        read_timeout=60,
+        retries={"mode": "standard", "total_max_attempts": 5},
+        max_pool_connections=settings.upload_connections + 2,
+        s3={"addressing_style": "path"},
+    )
+    return session.client("s3", endpoint_url=settings.r2_endpoint, config=config)
+
+
+def status_of(error: Exception) -> int | None:
+    """The HTTP status of a refusal by the store."""
+    if not isinstance(error, ClientError):
+        return None
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return None if status is None else int(status)
+
+
+def unavailable(error: BaseException) -> JobFailed:
+    """`storage_unavailable`, with what the store said for operators."""
+    return JobFailed(
+        WorkerErrorCode.STORAGE_UNAVAILABLE,
+        "Our file storage could not be reached; a retry may help.",
+        f"{type(error).__name__}: {error}",
+    )

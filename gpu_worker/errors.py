@@ -1,0 +1,58 @@
+"""How a job fails.
+
+JobFailed            typed, reported to the service: code, a sentence for the creator
+ProcessFailed        ffmpeg or ffprobe ended with an error; the caller decides what it means
+ProcessTimedOut      ffmpeg or ffprobe was killed on its deadline
+ToolMissing          no ffmpeg or ffprobe on this machine
+"""
+
+from gpu_worker.contract import RETRYABLE_CODES, WorkerError, WorkerErrorCode
+
+MAX_STDERR_TAIL = 4000
+
+
+class JobFailed(Exception):
+    """The job ends here. `sentence` is for the creator, `stderr_tail` for operators."""
+
+    def __init__(self, code: WorkerErrorCode, sentence: str, stderr_tail: str = "") -> None:
+        super().__init__(f"{code}: {sentence}")
+        self.code = code
+        self.sentence = sentence
+        self.stderr_tail = stderr_tail[-MAX_STDERR_TAIL:]
+
+    def to_wire(self) -> WorkerError:
+        """This failure as it goes over the wire."""
+        return WorkerError(
+            code=self.code,
+            message=self.sentence[:500],
+            retryable=self.code in RETRYABLE_CODES,
+            stderr_tail=self.stderr_tail,
+        )
+
+
+class ProcessFailed(Exception):
+    """A child process ended with `returncode` (negative: the signal that killed it)."""
+
+    def __init__(self, program: str, returncode: int, stderr_tail: str) -> None:
+        super().__init__(f"{program} ended with {returncode}: {stderr_tail[-300:]}")
+        self.returncode = returncode
+        self.stderr_tail = stderr_tail
+
+
+class ProcessTimedOut(Exception):
+    """A child process was killed after `wall_s` seconds."""
+
+    def __init__(self, program: str, wall_s: float, stderr_tail: str) -> None:
+        super().__init__(f"{program} was killed after {wall_s:.0f} s")
+        self.wall_s = wall_s
+        self.stderr_tail = stderr_tail
+
+
+class ToolMissing(Exception):
+    """`program` is neither set, nor on PATH, nor in an installed package."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(
+            f"{program} was not found. Install it, or set {program.upper()} to its path."
+        )
+        self.program = program

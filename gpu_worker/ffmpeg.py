@@ -1,0 +1,294 @@
+"""Builders of ffmpeg and ffprobe command lines. Pure: plans in, argv out, nothing is run.
+
+Flags are those that ffmpeg 5.1 and 9 share.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from gpu_worker.ladder import PlannedRung, Rung, Size
+
+SEGMENT_SECONDS = 6
+KEY_FRAME_SECONDS = 2
+AUDIO_RATE_HZ = 48_000
+START_OFFSET_SECONDS = 10
+"""Room below the first picture for negative decoding times and for AAC's priming frame. Without
+it each muxer shifts its own rendition, and sound and picture start apart."""
+TAIL_SLACK_SECONDS = 0.25
+"""Containers overstate the length of a stream by some frames: that much is filled."""
+
+# No hls, dash, concat or image sequences: those open other files than the one they are in.
+DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ivf,asf,"
+    "mxf,ogg,wav,w64,aiff,au,caf,mp3,aac,flac,ac3,eac3,amr,amrnb,amrwb,ape,wv,tta,dv,nut"
+)
+MAX_STREAMS = 32
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file to read; `max_pixels` bounds what a decoder may allocate for one picture."""
+
+    path: Path
+    max_pixels: int
+
+
+@dataclass(frozen=True)
+class AudioPlan:
+    """One audio track of the source and the rates it is encoded at, once each."""
+
+    index: int
+    channels: int
+    kbps: tuple[int, ...]
+    pad_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class VideoPass:
+    """Everything one decode of a video is turned into. Times are seconds from its start."""
+
+    source: Source
+    index: int
+    canvas: Size
+    rungs: tuple[PlannedRung, ...]
+    frame_rate: Fraction
+    length_seconds: float
+    poster_at_seconds: float
+    encoder: Literal["libx264", "h264_nvenc"]
+    x264_preset: str
+    assumed_matrix: Literal["bt709", "smpte170m"] | None = None
+    """The colour matrix of a source that names none."""
+    hdr: bool = False
+    interlaced: bool = False
+    pad_seconds: float = 0.0
+    audio: AudioPlan | None = None
+
+
+@dataclass(frozen=True)
+class AudioPass:
+    """Everything one decode of an audio file is turned into."""
+
+    source: Source
+    audio: AudioPlan
+    sample_rate_hz: int
+    max_seconds: float
+
+
+def ffprobe(program: str, source: Source) -> list[str]:
+    """Describe the file's format and streams as JSON."""
+    return [
+        program, "-v", "error", "-hide_banner",
+        *_guards(source),
+        "-of", "json", "-show_format", "-show_streams",
+        f"file:{source.path}",
+    ]  # fmt: skip
+
+
+def measure_end(program: str, source: Source, index: int) -> list[str]:
+    """Read one stream to its end without decoding; progress on stdout tells where that is."""
+    return [
+        *_ffmpeg(program), *_input(source),
+        "-map", f"0:{index}", "-c", "copy", "-f", "null", "-progress", "pipe:1", "-",
+    ]  # fmt: skip
+
+
+def nvenc_probe(program: str) -> list[str]:
+    """Encode five frames on the GPU, as large as the pickiest of them wants."""
+    return [
+        *_ffmpeg(program), "-f", "lavfi", "-i", "color=black:size=256x256:rate=25:duration=0.2",
+        "-c:v", "h264_nvenc", "-f", "null", "-",
+    ]  # fmt: skip
+
+
+def video_pass(program: str, job: VideoPass) -> list[str]:
+    """All renditions and the poster from one decode, written below the current directory.
+
+    Progress goes to stdout.
+    """
+    argv = [
+        *_ffmpeg(program), "-progress", "pipe:1", "-stats_period", "0.5", *_input(job.source),
+        "-filter_complex", ";".join([*_video_graph(job), *_audio_graph(job.audio)]),
+    ]  # fmt: skip
+    for number, planned in enumerate(job.rungs):
+        argv += ["-map", f"[v{number}]", *_video_encoder(job, planned.rung)]
+        argv += _hls_output(planned.rung.name, job.length_seconds)
+    if job.audio is not None:
+        argv += _audio_outputs(job.audio, "audio-", job.length_seconds)
+    argv += ["-map", "[poster]", "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "3", *_CLEAN]
+    return [*argv, "-f", "image2", "-update", "1", "poster.jpg"]
+
+
+def audio_pass(program: str, job: AudioPass) -> list[str]:
+    """All audio renditions from one decode, and on stdout the PCM the waveform is made of.
+
+    PCM: signed 16 bits, little endian, interleaved, at the source's own rate and channel count.
+    """
+    return [
+        *_ffmpeg(program), *_input(job.source),
+        "-filter_complex", ";".join(_audio_graph(job.audio)),
+        *_audio_outputs(job.audio, "", job.max_seconds),
+        "-map", f"0:{job.audio.index}", "-t", _seconds(job.max_seconds), *_CLEAN,
+        "-c:a", "pcm_s16le", "-ar", str(job.sample_rate_hz), "-ac", str(job.audio.channels),
+        "-f", "s16le", "pipe:1",
+    ]  # fmt: skip
+
+
+def preview_copy(program: str, streams: Sequence[Path]) -> list[str]:
+    """Mux finished transport streams (picture first, then sound) into the preview, copied.
+
+    `-copyts`: each file would otherwise be moved to zero by itself, sound away from picture.
+    """
+    argv = [*_ffmpeg(program), "-copyts"]
+    for stream in streams:
+        argv += ["-protocol_whitelist", "file", "-f", "mpegts", "-i", f"file:{stream}"]
+    for number in range(len(streams)):
+        argv += ["-map", f"{number}:0"]
+    return [*argv, "-c", "copy", *_CLEAN, *_hls_muxer("preview", "preview/")]
+
+
+def still(program: str, segment: Path, at_seconds: float) -> list[str]:
+    """One frame of a finished segment as `poster.jpg`."""
+    return [
+        *_ffmpeg(program), "-ss", _seconds(at_seconds),
+        "-protocol_whitelist", "file", "-f", "mpegts", "-i", f"file:{segment}",
+        "-map", "0:v:0", "-vf", _JPEG, "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "3", *_CLEAN,
+        "-f", "image2", "-update", "1", "poster.jpg",
+    ]  # fmt: skip
+
+
+# The tags of a phone's recording say where it was made; none is copied.
+_CLEAN = ("-map_metadata", "-1", "-map_chapters", "-1")
+# JPEG files are BT.601 in full range, whatever the video was.
+_JPEG = "scale=out_color_matrix=bt601:out_range=pc,format=yuvj420p"
+
+
+def _ffmpeg(program: str) -> list[str]:
+    return [program, "-hide_banner", "-nostdin", "-v", "error", "-y"]
+
+
+def _guards(source: Source) -> list[str]:
+    return [
+        "-protocol_whitelist", "file", "-format_whitelist", DEMUXERS,
+        "-max_streams", str(MAX_STREAMS), "-max_pixels", str(source.max_pixels),
+    ]  # fmt: skip
+
+
+def _input(source: Source) -> list[str]:
+    return [*_guards(source), "-i", f"file:{source.path}"]
+
+
+def _video_graph(job: VideoPass) -> list[str]:
+    """Deinterlace, fix the rate, scale to the canvas; from there poster and a cascade of rungs.
+
+    ffmpeg itself has turned the picture upright before this.
+    """
+    chain = [
+        *(["bwdif=mode=send_frame:deint=interlaced"] if job.interlaced else []),
+        # Repeats frames over gaps: every rendition then has a key frame on every boundary.
+        f"fps={_rate(job.frame_rate)}:start_time=0",
+        *_to_canvas(job),
+        "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv",
+        f"tpad=stop_mode=clone:stop_duration={_seconds(job.pad_seconds + TAIL_SLACK_SECONDS)}",
+        "split=2[canvas][still]",
+    ]
+    return [
+        f"[0:{job.index}]" + ",".join(chain),
+        f"[still]select=gte(t\\,{_seconds(job.poster_at_seconds)}),{_JPEG}[poster]",
+        *_cascade(job),
+    ]
+
+
+def _to_canvas(job: VideoPass) -> list[str]:
+    size = f"{job.canvas.width}:{job.canvas.height}"
+    if job.hdr:
+        # Rec. 2100 knows no other primaries, but not every file says so. Tone mapping wants linear
+        # light in floating point; scaled first, it has less to do.
+        return [
+            "setparams=color_primaries=bt2020:colorspace=bt2020nc", f"zscale={size}",
+            "zscale=transfer=linear:npl=100", "format=gbrpf32le",
+            "zscale=primaries=bt709", "tonemap=hable:desat=0",
+            "zscale=transfer=bt709:matrix=bt709:range=tv", "format=yuv420p", "setsar=1",
+        ]  # fmt: skip
+    assumed = [f"setparams=colorspace={job.assumed_matrix}"] if job.assumed_matrix else []
+    scale = f"scale={size}:out_color_matrix=bt709:out_range=tv"
+    return [*assumed, scale, "format=yuv420p", "setsar=1"]
+
+
+def _cascade(job: VideoPass) -> list[str]:
+    """Each rung scaled from the one above: as good, and far less to read than the canvas."""
+    graph, above, size = [], "[canvas]", job.canvas
+    last = len(job.rungs) - 1
+    for number, planned in enumerate(job.rungs):
+        scale = f"scale={planned.size.width}:{planned.size.height},setsar=1,"
+        step = "null," if planned.size == size else scale
+        ends = f"null[v{number}]" if number == last else f"split=2[v{number}][c{number}]"
+        graph.append(above + step + ends)
+        above, size = f"[c{number}]", planned.size
+    return graph
+
+
+def _audio_graph(audio: AudioPlan | None) -> list[str]:
+    """Stereo at 48 kHz from time zero, gaps filled, split for each bit rate."""
+    if audio is None:
+        return []
+    # swresample plays mono 3 dB lower on two speakers; copied, it stays as loud.
+    stereo = "pan=stereo|c0=c0|c1=c0" if audio.channels == 1 else "aformat=channel_layouts=stereo"
+    chain = [f"aresample={AUDIO_RATE_HZ}:async=1:first_pts=0", stereo]
+    if audio.pad_seconds > 0:
+        chain.append(f"apad=pad_dur={_seconds(audio.pad_seconds)}")
+    outputs = "".join(f"[a{number}]" for number in range(len(audio.kbps)))
+    return [f"[0:{audio.index}]{','.join(chain)},asplit={len(audio.kbps)}{outputs}"]
+
+
+def _video_encoder(job: VideoPass, rung: Rung) -> list[str]:
+    """H.264 High with capped quality: easy content takes far fewer bytes than the cap."""
+    cap = ["-maxrate", f"{rung.video_kbps}k", "-bufsize", f"{rung.video_kbps * 3 // 2}k"]
+    group = str(-(-job.frame_rate.numerator * KEY_FRAME_SECONDS // job.frame_rate.denominator))
+    keys = ["-g", group, "-force_key_frames", f"expr:gte(t,n_forced*{KEY_FRAME_SECONDS})"]
+    if job.encoder == "libx264":
+        return [
+            "-c:v", "libx264", "-preset", job.x264_preset, "-profile:v", "high", "-crf", "21",
+            *cap, *keys, "-keyint_min", group, "-sc_threshold", "0", "-flags", "+cgop",
+        ]  # fmt: skip
+    return [
+        "-c:v", "h264_nvenc", "-preset", "p5", "-tune", "hq", "-profile:v", "high",
+        "-rc", "vbr", "-cq", "23", "-b:v", "0", *cap, *keys,
+        # Without forced-idr the forced key frames are plain I frames, and no segment starts there.
+        "-forced-idr", "1", "-no-scenecut", "1", "-strict_gop", "1", "-spatial-aq", "1",
+    ]  # fmt: skip
+
+
+def _audio_outputs(audio: AudioPlan, prefix: str, length_seconds: float) -> list[str]:
+    argv: list[str] = []
+    for number, kbps in enumerate(audio.kbps):
+        argv += ["-map", f"[a{number}]", "-c:a", "aac", "-profile:a", "aac_low"]
+        argv += ["-b:a", f"{kbps}k", *_hls_output(f"{prefix}{kbps}k", length_seconds)]
+    return argv
+
+
+def _hls_output(name: str, length_seconds: float) -> list[str]:
+    """One rendition: playlist `name.m3u8`, segments `name_000.ts`. `-t` is the cap on frames."""
+    offset = ["-output_ts_offset", str(START_OFFSET_SECONDS)]
+    return ["-t", _seconds(length_seconds), *_CLEAN, *offset, *_hls_muxer(name, "")]
+
+
+def _hls_muxer(name: str, folder: str) -> list[str]:
+    """The often seen `-muxdelay 0` is left out: it gives each AAC frame packets of its own, which
+    makes 64 kb/s of sound 140 kb/s of transport stream.
+    """
+    return [
+        "-f", "hls", "-hls_time", str(SEGMENT_SECONDS),
+        "-hls_playlist_type", "vod", "-hls_segment_filename", f"{folder}{name}_%03d.ts",
+        f"{folder}{name}.m3u8",
+    ]  # fmt: skip
+
+
+def _rate(rate: Fraction) -> str:
+    return f"{rate.numerator}/{rate.denominator}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.6f}".rstrip("0").rstrip(".")

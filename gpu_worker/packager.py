@@ -1,0 +1,210 @@
+"""Turns one local file into the whole output of a job, in a folder; knows no bucket and no HTTP."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpu_worker import codecs, conformance, ffmpeg, ladder, plan
+from gpu_worker.contract import Encoder, MediaType, WorkerErrorCode
+from gpu_worker.errors import JobFailed, ProcessFailed, ProcessTimedOut
+from gpu_worker.playlist import (
+    MediaPlaylist,
+    Variant,
+    audio_variant,
+    measured_variant,
+    read_media_playlist,
+    render_media,
+    render_multivariant,
+    target_duration,
+)
+from gpu_worker.preview import make_preview
+from gpu_worker.probe import UNREADABLE, MediaProbe, probe, progress_seconds, with_ends
+from gpu_worker.process import Limits, run
+from gpu_worker.settings import EncodeSettings
+from gpu_worker.thumbnail import ensure_poster
+from gpu_worker.tools import EncoderChoice, Tools
+from gpu_worker.waveform import Waveform
+
+OnProgress = Callable[[float], None]
+"""Takes the share of the encode that is done, 0 to 1."""
+MAX_SEGMENT_BYTES = 256 * 1024**2
+
+
+@dataclass(frozen=True)
+class Package:
+    """What was made. Playlists and segments, and `poster.jpg` or `waveform.json`, are in `folder`.
+
+    `duration_seconds` is that of the renditions; `width` and `height` those of the largest.
+    """
+
+    folder: Path
+    variants: tuple[Variant, ...]
+    duration_seconds: float
+    encoder: Encoder
+    encoder_note: str | None
+    probe: dict[str, object]
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True)
+class Packager:
+    """The tools, the encoder and the limits all files of this worker are packaged with."""
+
+    tools: Tools
+    encoder: EncoderChoice
+    settings: EncodeSettings
+
+    async def package(
+        self, path: Path, wanted: MediaType, folder: Path, on_progress: OnProgress
+    ) -> Package:
+        """Write the output of the file at `path` into the empty `folder`.
+
+        Raises :class:`JobFailed`: an input that is unreadable, unsupported, too large or without
+        the wanted kind of track; an encode that failed or ran out of time; an invalid output.
+        """
+        source = ffmpeg.Source(path, self.settings.max_pixels)
+        found = await probe(self.tools, source)
+        plan.check(found, wanted, self.settings)
+        try:
+            if wanted == "video":
+                return await self._video(source, found, folder, on_progress)
+            return await self._audio(source, found, folder, on_progress)
+        except ProcessTimedOut as failure:
+            raise JobFailed(
+                WorkerErrorCode.TIMED_OUT,
+                "Converting this file took too long.",
+                failure.stderr_tail,
+            ) from failure
+        except ProcessFailed as failure:
+            raise JobFailed(
+                WorkerErrorCode.ENCODE_FAILED,
+                "Converting this file failed on our side; a retry may help.",
+                failure.stderr_tail,
+            ) from failure
+
+    async def _video(
+        self, source: ffmpeg.Source, found: MediaProbe, folder: Path, on_progress: OnProgress
+    ) -> Package:
+        timed = await with_ends(self.tools, source, found)
+        job = plan.video_pass(source, timed, self.encoder.encoder, self.settings)
+
+        def report(chunk: bytes) -> None:
+            if (done := progress_seconds(chunk)) is not None:
+                on_progress(min(1.0, done / job.length_seconds))
+
+        await self._encode(ffmpeg.video_pass(self.tools.ffmpeg, job), folder, report)
+        videos = [_produced(folder, planned.rung.name) for planned in job.rungs]
+        audios = _produced_audio(folder, job.audio)
+        await ensure_poster(self.tools, folder, videos[0])
+        variants = _finish_video(folder, job, videos, audios)
+        previewed = variants[job.rungs.index(ladder.preview_rung(job.rungs))]
+        parts = [previewed.playlist, *list(audios.values())[:1]]
+        await make_preview(self.tools, folder, parts)
+        return Package(
+            folder=folder,
+            variants=variants,
+            duration_seconds=round(videos[0].seconds, 3),
+            encoder=self.encoder.encoder,
+            encoder_note=self.encoder.note,
+            probe=found.document,
+            width=job.rungs[0].size.width,
+            height=job.rungs[0].size.height,
+        )
+
+    async def _audio(
+        self, source: ffmpeg.Source, found: MediaProbe, folder: Path, on_progress: OnProgress
+    ) -> Package:
+        job = plan.audio_pass(source, found, self.settings)
+        waveform = Waveform(job.sample_rate_hz, job.audio.channels)
+        expected_seconds = found.duration_seconds
+
+        def take(pcm: bytes) -> None:
+            waveform.feed(pcm)
+            if expected_seconds:
+                on_progress(min(1.0, waveform.seconds / expected_seconds))
+
+        await self._encode(ffmpeg.audio_pass(self.tools.ffmpeg, job), folder, take)
+        waveform.finish()
+        waveform.write(folder / "waveform.json")
+        playlists = list(_produced_audio(folder, job.audio, prefix="").values())
+        target = _write_media(folder, playlists)
+        variants = tuple(audio_variant(playlist, target) for playlist in playlists)
+        (folder / "master.m3u8").write_text(render_multivariant(variants))
+        await make_preview(self.tools, folder, playlists[:1])
+        return Package(
+            folder=folder,
+            variants=variants,
+            duration_seconds=round(playlists[0].seconds, 3),
+            encoder="aac",
+            encoder_note=None,
+            probe=found.document,
+        )
+
+    async def _encode(self, argv: list[str], folder: Path, take: Callable[[bytes], None]) -> None:
+        """The pass itself. A failure that left no rendition behind is the input's."""
+        limits = Limits(
+            self.settings.max_wall_seconds, self.settings.max_cpu_seconds, MAX_SEGMENT_BYTES
+        )
+        try:
+            await run(argv, cwd=folder, limits=limits, on_stdout=take)
+        except ProcessFailed as failure:
+            if "Invalid data found" in failure.stderr_tail and not _has_output(folder):
+                raise JobFailed(
+                    WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, failure.stderr_tail
+                ) from failure
+            raise
+
+
+def _has_output(folder: Path) -> bool:
+    return any(path.stat().st_size > 0 for path in folder.glob("*.ts"))
+
+
+def _finish_video(
+    folder: Path,
+    job: ffmpeg.VideoPass,
+    videos: list[MediaPlaylist],
+    audios: dict[int, MediaPlaylist],
+) -> tuple[Variant, ...]:
+    """Check the renditions, write their playlists and the multivariant playlist."""
+    avcs = [codecs.read_avc((folder / video.segments[0].uri).read_bytes()) for video in videos]
+    conformance.check_video(folder, videos, list(audios.values()), avcs)
+    target = _write_media(folder, [*videos, *audios.values()])
+    variants = tuple(
+        measured_variant(
+            video,
+            target,
+            avc_codecs=avc.codecs,
+            width=planned.size.width,
+            height=planned.size.height,
+            frame_rate=float(job.frame_rate),
+            audio=audios.get(planned.rung.audio_kbps),
+        )
+        for planned, video, avc in zip(job.rungs, videos, avcs, strict=True)
+    )
+    (folder / "master.m3u8").write_text(render_multivariant(variants))
+    return variants
+
+
+def _produced_audio(
+    folder: Path, audio: ffmpeg.AudioPlan | None, prefix: str = "audio-"
+) -> dict[int, MediaPlaylist]:
+    """The audio renditions by their kilobits a second."""
+    rates = () if audio is None else audio.kbps
+    return {kbps: _produced(folder, f"{prefix}{kbps}k") for kbps in rates}
+
+
+def _produced(folder: Path, name: str) -> MediaPlaylist:
+    """A rendition ffmpeg has finished; without any segment nothing of the input was decodable."""
+    try:
+        return read_media_playlist(folder / f"{name}.m3u8")
+    except (OSError, ValueError) as error:
+        raise JobFailed(WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, str(error)) from error
+
+
+def _write_media(folder: Path, playlists: list[MediaPlaylist]) -> int:
+    """Write all media playlists with one target duration, which is returned."""
+    target = target_duration(playlists)
+    for playlist in playlists:
+        (folder / playlist.uri).write_text(render_media(playlist, target))
+    return target

@@ -1,0 +1,116 @@
+"""From what was probed to what ffmpeg is asked to do. Pure."""
+
+from typing import Literal
+
+from gpu_worker import ladder
+from gpu_worker.contract import MediaType, WorkerErrorCode
+from gpu_worker.errors import JobFailed
+from gpu_worker.ffmpeg import TAIL_SLACK_SECONDS, AudioPass, AudioPlan, Source, VideoPass
+from gpu_worker.ladder import PlannedRung, Size
+from gpu_worker.probe import AudioStream, MediaProbe, VideoStream
+from gpu_worker.settings import EncodeSettings
+from gpu_worker.tools import VideoEncoder
+
+POSTER_POSITION = 0.1
+SOUND_OUTLASTS_SECONDS = 0.5
+"""Sound that goes on for longer than this after the last picture is kept under a still."""
+HD_LINES = 720
+
+
+def check(found: MediaProbe, wanted: MediaType, settings: EncodeSettings) -> None:
+    """Refuse what has no track of the wanted type, or is larger than the settings allow.
+
+    Raises `no_media_stream` or `input_too_large`.
+    """
+    if (found.video if wanted == "video" else found.audio) is None:
+        what = "video" if wanted == "video" else "sound"
+        raise JobFailed(
+            WorkerErrorCode.NO_MEDIA_STREAM, f"This file has no {what} in it that we could use."
+        )
+    if (found.duration_seconds or 0) > settings.max_duration_seconds:
+        raise JobFailed(
+            WorkerErrorCode.INPUT_TOO_LARGE,
+            f"This file is longer than {settings.max_duration_seconds / 3600:g} hours, "
+            "which is the most we take.",
+        )
+    if wanted == "video" and found.video is not None:
+        _check_picture(found.video.coded, settings)
+
+
+def _check_picture(coded: Size, settings: EncodeSettings) -> None:
+    sides = (coded.width, coded.height)
+    if max(sides) > settings.max_side_pixels or coded.width * coded.height > settings.max_pixels:
+        raise JobFailed(
+            WorkerErrorCode.INPUT_TOO_LARGE,
+            f"The picture is {coded.width} by {coded.height} pixels, which is more than we take.",
+        )
+
+
+def video_pass(
+    source: Source, found: MediaProbe, encoder: VideoEncoder, settings: EncodeSettings
+) -> VideoPass:
+    """The one pass over a video whose tracks have their ends. ValueError without a video track.
+
+    Every rendition gets the length of the picture, or of the sound when that goes on clearly
+    longer: the shorter of the two is filled up with silence or with its last picture.
+    """
+    video = found.video
+    if video is None:
+        raise ValueError("a video pass needs a video track")
+    picture_end = video.end_seconds or 0.0
+    length = min(_length(picture_end, found.audio), settings.max_duration_seconds)
+    rungs = ladder.plan(video.display, force_full=settings.force_full_ladder)
+    return VideoPass(
+        source=source,
+        index=video.index,
+        canvas=rungs[0].size if settings.force_full_ladder else ladder.canvas(video.display),
+        rungs=rungs,
+        frame_rate=ladder.output_rate(video.average_rate, video.nominal_rate),
+        length_seconds=length,
+        poster_at_seconds=length * POSTER_POSITION,
+        encoder=encoder,
+        x264_preset=settings.x264_preset,
+        assumed_matrix=_assumed_matrix(video),
+        hdr=video.hdr,
+        interlaced=video.interlaced,
+        pad_seconds=max(0.0, length - picture_end),
+        audio=None if found.audio is None else _sound(found.audio, rungs, length),
+    )
+
+
+def _length(picture_end: float, audio: AudioStream | None) -> float:
+    sound_end = 0.0 if audio is None else audio.end_seconds or 0.0
+    return sound_end if sound_end > picture_end + SOUND_OUTLASTS_SECONDS else picture_end
+
+
+def _sound(audio: AudioStream, rungs: tuple[PlannedRung, ...], length: float) -> AudioPlan:
+    """Each distinct bit rate of the rungs once, filled up to `length` seconds."""
+    return AudioPlan(
+        index=audio.index,
+        channels=audio.channels,
+        kbps=tuple(dict.fromkeys(planned.rung.audio_kbps for planned in rungs)),
+        pad_seconds=max(0.0, length - (audio.end_seconds or 0.0)) + TAIL_SLACK_SECONDS,
+    )
+
+
+def audio_pass(source: Source, found: MediaProbe, settings: EncodeSettings) -> AudioPass:
+    """The one pass over an audio file. Its length is taken as it comes: MP3s misstate theirs.
+
+    ValueError without an audio track.
+    """
+    audio = found.audio
+    if audio is None:
+        raise ValueError("an audio pass needs an audio track")
+    return AudioPass(
+        source=source,
+        audio=AudioPlan(audio.index, audio.channels, ladder.AUDIO_ONLY_KBPS),
+        sample_rate_hz=audio.sample_rate_hz,
+        max_seconds=settings.max_duration_seconds,
+    )
+
+
+def _assumed_matrix(video: VideoStream) -> Literal["bt709", "smpte170m"] | None:
+    """What an untagged picture is taken for: players go by the number of lines."""
+    if video.matrix is not None:
+        return None
+    return "bt709" if video.coded.short_side >= HD_LINES else "smpte170m"

@@ -1,0 +1,227 @@
+"""What ffprobe says of an input, in the terms the ladder needs."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from gpu_worker import ffmpeg
+from gpu_worker.contract import WorkerErrorCode
+from gpu_worker.errors import JobFailed, ProcessFailed, ProcessTimedOut
+from gpu_worker.ladder import Size
+from gpu_worker.process import Limits, run
+from gpu_worker.tools import Tools
+
+PROBE_LIMITS = Limits(wall_s=60, cpu_s=60, file_bytes=1024**2)
+MEASURE_LIMITS = Limits(wall_s=300, cpu_s=300, file_bytes=1024**2)
+HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
+UNREADABLE = (
+    "This file is not a video or audio file we can read. "
+    "It may be damaged or of another kind; please export it again, "
+    "for example as MP4, and upload it."
+)
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class VideoStream:
+    """The video track to use. `end_seconds` is None when the container does not say."""
+
+    index: int
+    coded: Size
+    sample_aspect_ratio: Fraction
+    rotation_degrees: int
+    average_rate: Fraction
+    nominal_rate: Fraction
+    interlaced: bool
+    hdr: bool
+    matrix: str | None
+    end_seconds: float | None
+
+    @property
+    def display(self) -> Size:
+        """The picture as meant to be seen: square pixels, upright."""
+        width = max(1, round(self.coded.width * self.sample_aspect_ratio))
+        if self.rotation_degrees % 180 == 90:
+            return Size(self.coded.height, width)
+        return Size(width, self.coded.height)
+
+
+@dataclass(frozen=True)
+class AudioStream:
+    """The audio track to use. `end_seconds` is None when the container does not say."""
+
+    index: int
+    channels: int
+    sample_rate_hz: int
+    end_seconds: float | None
+
+
+@dataclass(frozen=True)
+class MediaProbe:
+    """A file's chosen tracks. `document` is ffprobe's answer without tags and names."""
+
+    video: VideoStream | None
+    audio: AudioStream | None
+    duration_seconds: float | None
+    document: dict[str, object]
+
+
+async def probe(tools: Tools, source: ffmpeg.Source) -> MediaProbe:
+    """Describe `source`. Raises `input_unreadable` when ffprobe makes nothing of it."""
+    argv = ffmpeg.ffprobe(tools.ffprobe, source)
+    try:
+        done = await run(argv, cwd=source.path.parent, limits=PROBE_LIMITS)
+        return read(json.loads(done.stdout))
+    except ProcessFailed as failure:
+        raise JobFailed(
+            WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, failure.stderr_tail
+        ) from failure
+    except ProcessTimedOut as failure:
+        raise JobFailed(
+            WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, failure.stderr_tail
+        ) from failure
+    except (KeyError, ValueError, ZeroDivisionError) as surprise:
+        raise JobFailed(
+            WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, f"ffprobe said {surprise!r}"
+        ) from surprise
+
+
+def read(document: Json) -> MediaProbe:
+    """The tracks to use out of ffprobe's JSON: the default ones, never a cover picture."""
+    streams = document.get("streams", [])
+    start = _number(document.get("format", {}).get("start_time")) or 0.0
+    video = _chosen(s for s in streams if s.get("codec_type") == "video" and not _is_cover(s))
+    audio = _chosen(s for s in streams if s.get("codec_type") == "audio" and s.get("channels"))
+    return MediaProbe(
+        video=None if video is None else _video(video, start),
+        audio=None if audio is None else _audio(audio, start),
+        duration_seconds=_number(document.get("format", {}).get("duration")),
+        document=_without_tags(document),
+    )
+
+
+async def with_ends(tools: Tools, source: ffmpeg.Source, found: MediaProbe) -> MediaProbe:
+    """`found` with the ends of both tracks, measured where the container does not say.
+
+    Raises `input_unreadable` when the picture has no length at all.
+    """
+    video, audio = found.video, found.audio
+    if video is not None and not video.end_seconds:
+        video = replace(video, end_seconds=await _measured_end(tools, source, video.index))
+    if audio is not None and not audio.end_seconds:
+        audio = replace(audio, end_seconds=await _measured_end(tools, source, audio.index))
+    if video is not None and not video.end_seconds:
+        raise JobFailed(WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, "the video has no length")
+    return replace(found, video=video, audio=audio)
+
+
+async def _measured_end(tools: Tools, source: ffmpeg.Source, index: int) -> float:
+    argv = ffmpeg.measure_end(tools.ffmpeg, source, index)
+    try:
+        done = await run(argv, cwd=source.path.parent, limits=MEASURE_LIMITS)
+    except (ProcessFailed, ProcessTimedOut) as failure:
+        raise JobFailed(
+            WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, failure.stderr_tail
+        ) from failure
+    return progress_seconds(done.stdout) or 0.0
+
+
+def progress_seconds(chunk: bytes) -> float | None:
+    """The last `out_time_us` in a piece of `-progress` output, in seconds."""
+    for line in reversed(chunk.splitlines()):
+        name, _, value = line.partition(b"=")
+        if name == b"out_time_us" and value.strip().isdigit():
+            return int(value) / 1e6
+    return None
+
+
+def _chosen(streams: Iterable[Json]) -> Json | None:
+    candidates = list(streams)
+    default = (s for s in candidates if s.get("disposition", {}).get("default"))
+    return next(default, candidates[0] if candidates else None)
+
+
+def _is_cover(stream: Json) -> bool:
+    marks = stream.get("disposition", {})
+    return bool(marks.get("attached_pic") or marks.get("timed_thumbnails"))
+
+
+def _video(stream: Json, start: float) -> VideoStream:
+    if "codec_name" not in stream or stream["codec_name"] == "unknown":
+        raise JobFailed(
+            WorkerErrorCode.INPUT_UNSUPPORTED,
+            "The video in this file is in a format we cannot decode; please export it as H.264.",
+        )
+    return VideoStream(
+        index=int(stream["index"]),
+        coded=Size(int(stream["width"]), int(stream["height"])),
+        sample_aspect_ratio=_ratio(stream.get("sample_aspect_ratio")) or Fraction(1),
+        rotation_degrees=_rotation(stream),
+        average_rate=_ratio(stream.get("avg_frame_rate")),
+        nominal_rate=_ratio(stream.get("r_frame_rate")),
+        interlaced=stream.get("field_order") in {"tt", "bb", "tb", "bt"},
+        hdr=stream.get("color_transfer") in HDR_TRANSFERS,
+        matrix=_known(stream.get("color_space")),
+        end_seconds=_end(stream, start),
+    )
+
+
+def _audio(stream: Json, start: float) -> AudioStream:
+    return AudioStream(
+        index=int(stream["index"]),
+        channels=int(stream["channels"]),
+        sample_rate_hz=int(stream["sample_rate"]),
+        end_seconds=_end(stream, start),
+    )
+
+
+def _end(stream: Json, start: float) -> float | None:
+    """Where the stream ends, from the file's start. Matroska has the length in a tag only."""
+    duration = _number(stream.get("duration")) or _clock(stream.get("tags", {}).get("DURATION"))
+    if not duration:
+        return None
+    return (_number(stream.get("start_time")) or start) - start + duration
+
+
+def _rotation(stream: Json) -> int:
+    """Degrees of the display matrix, to the nearest quarter turn."""
+    turns = (side["rotation"] for side in stream.get("side_data_list", []) if "rotation" in side)
+    return round(float(next(turns, 0)) / 90) * 90 % 360
+
+
+def _ratio(text: object) -> Fraction:
+    """`30000/1001` or `128:117` as a fraction; 0 when unknown."""
+    above, _, below = str(text or "0").replace(":", "/").partition("/")
+    if not above.isdigit() or not (below or "1").isdigit() or int(below or 1) == 0:
+        return Fraction(0)
+    return Fraction(int(above), int(below or 1))
+
+
+def _number(text: object) -> float | None:
+    try:
+        return float(str(text))
+    except ValueError:
+        return None
+
+
+def _clock(text: object) -> float | None:
+    """`00:00:14.000000000` in seconds."""
+    parts = str(text or "").split(":")
+    if len(parts) != 3 or any(_number(part) is None for part in parts):
+        return None
+    return int(parts[0]) * 3600 + int(parts[1]) * 60 + float(parts[2])
+
+
+def _known(text: object) -> str | None:
+    return None if text in {None, "unknown", "reserved", "unspecified"} else str(text)
+
+
+def _without_tags(value: Any) -> Any:
+    """Tags hold places and names; the file's name is that of a temporary file."""
+    if isinstance(value, Mapping):
+        return {k: _without_tags(v) for k, v in value.items() if k not in {"tags", "filename"}}
+    if isinstance(value, list):
+        return [_without_tags(item) for item in value]
+    return value

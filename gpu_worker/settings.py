@@ -1,0 +1,76 @@
+"""Settings of the worker, parsed once from an environment that is handed in.
+
+Plain models, not pydantic-settings: those read the process's own environment by themselves.
+"""
+
+import socket
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from gpu_worker.signature import decode_secret
+
+X264Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"
+]
+
+
+class EncodeSettings(BaseModel):
+    """What turning one file into HLS needs; `transcode` runs on these alone."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    ffmpeg: str | None = None
+    ffprobe: str | None = None
+    encoder: Literal["auto", "libx264", "h264_nvenc"] = "auto"
+    x264_preset: X264Preset = "veryfast"
+    """libx264 runs where there is no NVENC, on few cores: veryfast keeps pace there. On hard
+    content it costs 2 to 4 VMAF points against medium, on easy content next to none."""
+    work_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
+    force_full_ladder: bool = False
+    """All four rungs, even above the source."""
+    max_duration_seconds: float = Field(default=4 * 3600, gt=0)
+    max_pixels: int = Field(default=8192 * 4320, gt=0)
+    max_side_pixels: int = Field(default=8192, gt=0)
+    max_input_bytes: int = Field(default=20 * 1024**3, gt=0)
+    max_wall_seconds: float = Field(default=3600, gt=0)
+    """Deadline of the whole job. RunPod's executionTimeout lies above it, so that we report."""
+    max_cpu_seconds: int = Field(default=24 * 3600, gt=0)
+    """RLIMIT_CPU of one ffmpeg, summed over its threads."""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Settings from upper-case variables; an empty variable counts as unset.
+
+        Raises pydantic's ValidationError, which names each wrong variable in lower case.
+        """
+        named = {name.lower(): value for name, value in environ.items() if value != ""}
+        return cls.model_validate(
+            {name: value for name, value in named.items() if name in cls.model_fields}
+        )
+
+
+class WorkerSettings(EncodeSettings):
+    """What the worker needs on top: the bucket, the secret, and who it is."""
+
+    r2_endpoint: str
+    r2_bucket: str = "codex-media"
+    r2_access_key_id: str
+    r2_secret_access_key: SecretStr
+    r2_region: str = "auto"
+    webhook_secret: SecretStr
+    runpod_pod_id: str = Field(default_factory=socket.gethostname)
+    """RunPod sets this; it names the worker in reports."""
+    upload_connections: int = Field(default=8, ge=1, le=64)
+    progress_interval_seconds: float = Field(default=2, gt=0)
+    callback_first_delay_seconds: float = Field(default=1, gt=0)
+    """Pause before the first retry of a callback; each further one is twice as long."""
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _webhook_secret_decodes(cls, value: SecretStr) -> SecretStr:
+        decode_secret(value.get_secret_value())
+        return value
