@@ -86,24 +86,22 @@ class MemoryEventStore:
         item: MediaItem,
         context: Context,
     ) -> list[StoredEvent]:
-        stream = self.database.streams.get(media_id, [])
+        stream = await self.load(media_id)
         if len(stream) != expected_version:
             raise ConcurrencyConflict(media_id, expected_version)
         _check_fit(stream, events, item)
-        longer = list(stream)
         for event in events:
-            longer.append(self._stored(media_id, longer, event, context))
-        self.database.streams[media_id] = longer
+            stream.append(self._stored(media_id, stream, event, context))
+        self.database.streams[media_id] = stream
         self.database.rows[media_id] = project(media_id, item)
         self._write_work(media_id, {event.type for event in events}, item)
-        return longer[expected_version:]
+        return stream[expected_version:]
 
     def _stored(
         self, media_id: UUID, stream: list[StoredEvent], event: Event, context: Context
     ) -> StoredEvent:
         self.database.last_position += 1
         payload = rfc8785.dumps(cast("Any", event.payload()))
-        previous = stream[-1].hash if stream else b""
         return StoredEvent(
             position=self.database.last_position,
             stream_id=media_id,
@@ -115,7 +113,7 @@ class MemoryEventStore:
             context=context,
             occurred_at=self.database.clock,
             recorded_at=self.database.clock,
-            prev_hash=previous,
+            prev_hash=(previous := stream[-1].hash if stream else b""),
             hash=sha256(previous + payload).digest(),
         )
 
@@ -175,8 +173,7 @@ class MemoryOutbox:
 
     async def add(self, media_id: UUID, attempt: int) -> None:
         """Queue an attempt whose job was lost; one that is queued already stays as it is."""
-        entry = OutboxEntry(self.database.clock)
-        self.database.outbox.setdefault((media_id, attempt), entry)
+        self.database.outbox.setdefault((media_id, attempt), OutboxEntry(self.database.clock))
 
     async def drop(self, lease: ports.Lease) -> None:
         self.database.outbox.pop((lease.media_id, lease.attempt), None)
@@ -208,9 +205,7 @@ class MemoryWatchlist:
                 job.next_poll_at = self.database.clock
 
     async def close(self, job_id: str) -> None:
-        """Stop watching a job; an unknown one is not watched anyway."""
-        if job_id in self.database.jobs:
-            self.database.jobs[job_id].closed = True
+        self.database.jobs[job_id].closed = True
 
     async def open_jobs(self, media_id: UUID) -> list[str]:
         return [
@@ -222,7 +217,7 @@ class MemoryWatchlist:
 
 @dataclass(slots=True)
 class MemoryStorage:
-    """The bucket. With `down` set it answers nothing."""
+    """The bucket. It does not answer while it is `down`."""
 
     expires_at: datetime = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
     objects: dict[str, ports.FoundObject] = field(default_factory=dict)
@@ -230,8 +225,8 @@ class MemoryStorage:
 
     async def presign_put(self, key: str, content_type: str, size: int) -> ports.PresignedUpload:
         self._answer()
-        fixed = {"content-type": content_type, "content-length": str(size)}
-        headers = {**fixed, "if-none-match": "*"}
+        headers = {"content-type": content_type, "content-length": str(size)}
+        headers["if-none-match"] = "*"
         return ports.PresignedUpload(f"memory://bucket/{key}", headers, self.expires_at)
 
     async def head(self, key: str) -> ports.FoundObject | None:
@@ -253,10 +248,12 @@ class MemoryStorage:
 
 @dataclass(slots=True)
 class MemoryTranscoder:
-    """The vendor's queue. Tests move jobs by writing to `jobs`; a deleted one is a 404."""
+    """The vendor's queue. Tests move jobs by writing to `jobs`; a deleted one is a 404.
+
+    Every call raises `refusal` while it is set.
+    """
 
     refusal: TranscoderError | None = None
-    """Raised by every call while set."""
     submitted: list[ports.TranscodingJob] = field(default_factory=list)
     jobs: dict[str, ports.JobState] = field(default_factory=dict)
 
