@@ -2,11 +2,16 @@
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asyncpg
 from pogo_core.util import migrate as pogo
 
-from infra.postgres.pool import CONNECT_TIMEOUT_S
+from infra.postgres.pool import CONNECT_TIMEOUT_S, Pool
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+    PoolConnectionProxy = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
 MIGRATIONS = Path(__file__).parents[3] / "migrations"
 _LOCK = 0x636F646578
@@ -40,7 +45,7 @@ async def migrate(dsn: str) -> list[str]:
         await connection.close(timeout=CONNECT_TIMEOUT_S)
 
 
-async def require_current(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+async def require_current(pool: Pool) -> None:
     """`SchemaBehind` unless every migration of this version is applied."""
     async with pool.acquire() as connection:
         missing = {path.stem for path in MIGRATIONS.glob("*.sql")} - await _applied(connection)
@@ -48,10 +53,7 @@ async def require_current(pool: asyncpg.Pool[asyncpg.Record]) -> None:
         raise SchemaBehind(sorted(missing))
 
 
-async def _applied(
-    connection: asyncpg.Connection[asyncpg.Record]
-    | asyncpg.pool.PoolConnectionProxy[asyncpg.Record],
-) -> set[str]:
+async def _applied(connection: "Connection | PoolConnectionProxy") -> set[str]:
     if await connection.fetchval("SELECT to_regclass('public._pogo_migration')") is None:
         return set()
     rows = await connection.fetch("SELECT migration_id FROM public._pogo_migration")

@@ -1,0 +1,225 @@
+"""The `codex-media` command. What a command needs is imported when it runs: `--help` is quick."""
+
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+app = typer.Typer(
+    name="codex-media",
+    help="From upload to playable HLS on rented GPUs, with a provable history.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
+
+DEFAULT_DATA = Path(".codex-media")
+Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of the local service.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
+MediaId = Annotated[UUID, typer.Argument(metavar="ID", help="The item's id.")]
+Creator = Annotated[
+    str | None, typer.Option(help="Act as this creator (local service; default: the demo's).")
+]
+ContentType = Annotated[
+    str | None, typer.Option(help="E.g. video/mp4, where the name does not tell.")
+]
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Default: a free one.")]
+Workers = Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")]
+
+
+@app.command(epilog="Examples: `codex-media demo holiday.mp4` · `codex-media demo --once --json`")
+def demo(
+    file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False, readable=True)] = None,
+    data: Data = DEFAULT_DATA,
+    once: Annotated[bool, typer.Option(help="End after the result; 0 only if ready.")] = False,
+    as_json: AsJson = False,
+    content_type: ContentType = None,
+    port: Port = None,
+    workers: Workers = 1,
+) -> None:
+    """Start everything, carry FILE (or a sample) through, show it, and stay up."""
+    from api.cli.local import Demo, run
+    from infra.embedded.sample import sample_clip
+
+    chosen = file or sample_clip(data)
+    raise typer.Exit(run(Demo(data, chosen, content_type, once, as_json, port, workers)))
+
+
+@app.command(epilog="Example: `codex-media up --port 8000`")
+def up(data: Data = DEFAULT_DATA, port: Port = None, workers: Workers = 1) -> None:
+    """Start everything on this machine and stay up."""
+    from api.cli.local import Demo, run
+
+    raise typer.Exit(run(Demo(data, None, None, False, False, port, workers)))
+
+
+@app.command(epilog="Example: `codex-media serve --host 0.0.0.0 --port 8000`")
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+) -> None:
+    """Serve the API (stateless; any number of replicas). Settings come from the environment."""
+    from api.cli import server
+    from infra.settings import load
+
+    server.serve(load(os.environ), host, port)
+
+
+@app.command()
+def work() -> None:
+    """Run dispatcher, reconciler and sweeper (any number of replicas)."""
+    from api.cli import server
+    from infra.settings import load
+
+    server.work(load(os.environ))
+
+
+@app.command()
+def migrate(data: Data = DEFAULT_DATA) -> None:
+    """Bring the database to this version's schema. Safe to run from many places at once."""
+    from api.cli import output, place, server
+    from infra.settings import load
+
+    applied = server.apply_migrations(load(place.environment(data)))
+    output.out.print(f"applied: {', '.join(applied)}" if applied else "nothing to apply")
+
+
+@app.command(epilog="Example: `codex-media transcode holiday.mp4 --out /tmp/hls`")
+def transcode(
+    file: File,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the output goes.")],
+    as_json: AsJson = False,
+    encoder: Annotated[
+        str, typer.Option(metavar="auto|libx264|h264_nvenc", help="Which encoder.")
+    ] = "auto",
+) -> None:
+    """Run the worker alone on FILE, without a server, into the bucket's layout."""
+    argv = [sys.executable, "-m", "gpu_worker", "transcode", str(file)]
+    argv += ["--out", str(out), "--encoder", encoder, *(["--json"] if as_json else [])]
+    sys.stdout.flush()
+    os.execv(sys.executable, argv)  # noqa: S606 - our own program, no shell
+
+
+@app.command(epilog="Example: `codex-media upload holiday.mp4`")
+def upload(
+    file: File,
+    data: Data = DEFAULT_DATA,
+    creator: Creator = None,
+    content_type: ContentType = None,
+    as_json: AsJson = False,
+) -> None:
+    """Upload FILE to a running service and follow it to its end."""
+    from api.cli import local, output, place
+    from domain.lifecycle import Status
+
+    with place.client(data, creator) as client:
+        outcome = local.carry_through(client, file, content_type)
+    if as_json:
+        output.print_json(outcome.as_json())
+    else:
+        local.show_outcome(outcome)
+    raise typer.Exit(0 if outcome.status.status is Status.READY else 1)
+
+
+@app.command()
+def status(
+    media_id: MediaId, data: Data = DEFAULT_DATA, creator: Creator = None, as_json: AsJson = False
+) -> None:
+    """Show an item's status."""
+    from api.cli import output, place
+
+    with place.client(data, creator) as client:
+        found = client.status(media_id)
+    if as_json:
+        output.print_json(found.model_dump(mode="json", by_alias=True))
+    else:
+        output.show_status(found)
+
+
+@app.command()
+def retry(
+    media_id: MediaId, data: Data = DEFAULT_DATA, creator: Creator = None, as_json: AsJson = False
+) -> None:
+    """Try a failed item once more, and follow it to its end."""
+    from api.cli import local, output, place
+    from domain.lifecycle import Status
+
+    with place.client(data, creator) as client:
+        client.retry(media_id)
+        found = local.follow(client, client.status(media_id))
+    if as_json:
+        output.print_json(found.model_dump(mode="json", by_alias=True))
+    else:
+        output.show_status(found)
+    raise typer.Exit(0 if found.status is Status.READY else 1)
+
+
+@app.command()
+def history(
+    media_id: MediaId, data: Data = DEFAULT_DATA, creator: Creator = None, as_json: AsJson = False
+) -> None:
+    """Show every event of an item, in order."""
+    from api.cli import output, place
+
+    with place.client(data, creator) as client:
+        found = client.history(media_id)
+    if as_json:
+        output.print_json(found.model_dump(mode="json", by_alias=True))
+    else:
+        output.show_history(found)
+
+
+@app.command(epilog="Example: `codex-media token --creator alice --role auditor --hours 1`")
+def token(
+    creator: Annotated[str, typer.Option(help="The token's subject.")] = "demo-creator",
+    role: Annotated[list[str] | None, typer.Option(help="creator, auditor, admin.")] = None,
+    hours: Annotated[float, typer.Option(min=0.01, max=720)] = 12,
+    data: Data = DEFAULT_DATA,
+) -> None:
+    """Print a session token, signed with JWT_SECRET."""
+    from api.auth import Role
+    from api.cli import place
+    from infra.settings import load
+
+    try:
+        roles = [Role(name) for name in role or ["creator"]]
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; known: {', '.join(Role)}") from None
+    settings = load(place.environment(data))
+    typer.echo(place.mint_token(settings, creator, roles, timedelta(hours=hours)))
+
+
+@app.command()
+def doctor(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+    """Check ffmpeg, encoder, database, bucket, RunPod and the webhook's address."""
+    from api.cli.doctor import examine
+
+    raise typer.Exit(examine(data, as_json=as_json))
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog="Example: `codex-media test -k webhook`. Arguments go to pytest.",
+)
+def test(context: typer.Context) -> None:
+    """Lint, check types and import contracts, and run the tests."""
+    from api.cli.checks import run_checks
+
+    raise typer.Exit(run_checks(context.args))
+
+
+def main() -> None:
+    """Run the command; errors we know are one readable sentence and exit code 1."""
+    from api.cli.failures import KNOWN
+
+    try:
+        app()
+    except KNOWN as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        raise SystemExit(1) from None

@@ -1,0 +1,181 @@
+"""A small typed client of our own HTTP API, used by the command line."""
+
+import mimetypes
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+import httpx
+
+from api.problems import Problem
+from api.schemas import (
+    HistoryOut,
+    MediaOut,
+    PlaybackOut,
+    RegisteredOut,
+    RegisterRequest,
+    StatusOut,
+    UploadOut,
+)
+from domain.lifecycle import Status
+
+CHUNK_BYTES = 256 * 1024
+POLL_S = 0.5
+FINAL = {Status.READY, Status.FAILED}
+TIMEOUT = httpx.Timeout(15.0, connect=5.0)
+UPLOAD_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+
+# What minimal systems' tables lack.
+MORE_TYPES = {
+    ".mkv": "video/x-matroska",
+    ".m4v": "video/x-m4v",
+    ".mts": "video/mp2t",
+    ".ts": "video/mp2t",
+    ".webm": "video/webm",
+    ".wmv": "video/x-ms-wmv",
+    ".flv": "video/x-flv",
+    ".3gp": "video/3gpp",
+    ".mxf": "video/mxf",
+    ".flac": "audio/flac",
+    ".m4a": "audio/mp4",
+    ".ogg": "audio/ogg",
+    ".opus": "audio/opus",
+    ".oga": "audio/ogg",
+}
+
+
+class ServiceRefused(Exception):
+    """The service said no; `code` is stable, the text is for people."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+
+
+class ServiceUnreachable(Exception):
+    """The service, or the bucket, did not answer."""
+
+
+class UnknownFileType(Exception):
+    """A file's name does not say whether it is video or audio."""
+
+
+def content_type(file: Path) -> str:
+    """The file's type by its ending; `UnknownFileType` when that says neither video nor audio."""
+    guessed = MORE_TYPES.get(file.suffix.lower()) or mimetypes.guess_type(file.name)[0] or ""
+    if guessed.split("/")[0] not in {"video", "audio"}:
+        raise UnknownFileType(
+            f"The name {file.name} does not say whether this is video or audio. "
+            "Give --content-type, for example video/mp4."
+        )
+    return guessed
+
+
+class MediaClient:
+    """Calls the service at `base_url` as the bearer of `token`."""
+
+    def __init__(self, base_url: str, token: str) -> None:
+        headers = {"authorization": f"Bearer {token}"}
+        self._http = httpx.Client(base_url=base_url, headers=headers, timeout=TIMEOUT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def register(self, file: Path, kind: str) -> RegisteredOut:
+        """Register `file`; where to upload it is in the answer."""
+        wanted = RegisterRequest(file_name=file.name, content_type=kind, size=file.stat().st_size)
+        answer = self._call(
+            "POST", "/api/media", json=wanted.model_dump(mode="json", by_alias=True)
+        )
+        return RegisteredOut.model_validate_json(answer.content)
+
+    def put(self, file: Path, upload: UploadOut, sent: Callable[[int], None]) -> None:
+        """Send `file` to the bucket; `sent` is told the bytes of each chunk."""
+        try:
+            answer = httpx.put(
+                upload.url,
+                content=_chunks(file, sent),
+                headers=upload.headers,
+                timeout=UPLOAD_TIMEOUT,
+            )
+        except httpx.HTTPError as error:
+            raise ServiceUnreachable(f"The bucket did not answer: {error}") from None
+        # 412: an earlier try arrived after all, and the URL never overwrites.
+        if answer.status_code not in {200, 201, 204, 412}:
+            raise ServiceRefused(
+                answer.status_code, "upload_refused", f"The bucket answered {answer.status_code}."
+            )
+
+    def complete(self, media_id: UUID) -> MediaOut:
+        """Say that the upload is there."""
+        answer = self._call("POST", f"/api/media/{media_id}/complete")
+        return MediaOut.model_validate_json(answer.content)
+
+    def status(self, media_id: UUID) -> StatusOut:
+        """The item's status."""
+        answer = self._call("GET", f"/api/transcoding/status/{media_id}")
+        return StatusOut.model_validate_json(answer.content)
+
+    def follow(self, media_id: UUID, limit_s: float) -> Iterator[StatusOut]:
+        """The status again and again until it is final, at most `limit_s` seconds."""
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline:
+            status = self.status(media_id)
+            yield status
+            if status.status in FINAL:
+                return
+            time.sleep(POLL_S)
+
+    def retry(self, media_id: UUID) -> MediaOut:
+        """Try a failed item again."""
+        answer = self._call("POST", "/api/transcoding/retry", json={"mediaId": str(media_id)})
+        return MediaOut.model_validate_json(answer.content)
+
+    def history(self, media_id: UUID) -> HistoryOut:
+        """The item's events."""
+        answer = self._call("GET", f"/api/media/{media_id}/events")
+        return HistoryOut.model_validate_json(answer.content)
+
+    def playback(self, media_id: UUID) -> PlaybackOut:
+        """URLs that a player can load."""
+        answer = self._call("GET", f"/api/media/{media_id}/playback")
+        return PlaybackOut.model_validate_json(answer.content)
+
+    def _call(self, method: str, path: str, json: object = None) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, json=json)
+        except httpx.HTTPError as error:
+            raise ServiceUnreachable(
+                f"{self._http.base_url} does not answer ({error}). Is `codex-media up` running?"
+            ) from None
+        if answer.is_success:
+            return answer
+        raise _refusal(answer)
+
+
+def _chunks(file: Path, sent: Callable[[int], None]) -> Iterator[bytes]:
+    with file.open("rb") as source:
+        while chunk := source.read(CHUNK_BYTES):
+            yield chunk
+            sent(len(chunk))
+
+
+def _refusal(answer: httpx.Response) -> ServiceRefused:
+    try:
+        problem = Problem.model_validate_json(answer.content)
+    except ValueError:
+        status = answer.status_code
+        return ServiceRefused(status, "unexpected_answer", f"The service answered {status}.")
+    return ServiceRefused(answer.status_code, problem.code, problem.detail)

@@ -1,0 +1,180 @@
+"""`demo` and `up`: everything on one machine, through the same code as production."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+
+from api.auth import Role
+from api.cli import output
+from api.cli.client import MediaClient, content_type
+from api.cli.place import DEMO_CREATOR, RUNNING, TOKEN_LIFE, mint_token, write_running
+from api.schemas import HistoryOut, PlaybackOut, StatusOut
+from domain.lifecycle import Status
+from infra.embedded.ports import free_port
+from infra.embedded.stack import EmbeddedStack, StackOptions, embedded_stack
+from infra.embedded.supervisor import ChildSpec
+from infra.postgres.migrations import migrate
+from infra.settings import load
+
+READY_TIMEOUT_S = 30.0
+FOLLOW_LIMIT_S = 7 * 3600
+"""A little more than the longest attempt may take."""
+
+
+class Outcome(NamedTuple):
+    """How the life of one uploaded file went."""
+
+    status: StatusOut
+    history: HistoryOut
+    playback: PlaybackOut | None
+    elapsed_s: float
+
+    def as_json(self) -> dict[str, object]:
+        """What `demo --json` prints."""
+        status = self.status.model_dump(mode="json", by_alias=True)
+        events = self.history.model_dump(mode="json", by_alias=True)["events"]
+        return {
+            "mediaId": status["mediaId"],
+            "status": status["status"],
+            "error": status["error"],
+            "attempts": status["attempts"],
+            "outputs": status["outputs"],
+            "playbackUrl": self.playback.master_url if self.playback else None,
+            "events": events,
+            "elapsedSeconds": round(self.elapsed_s, 3),
+        }
+
+
+@asynccontextmanager
+async def running_service(
+    data: Path, options: StackOptions | None = None, port: int | None = None
+) -> AsyncIterator[tuple[EmbeddedStack, Mapping[str, str]]]:
+    """The embedded parts, the API and the loops, all ready; and the service's variables."""
+    async with embedded_stack(data, options) as stack:
+        address = port or free_port()
+        environ = {**stack.environ, "PUBLIC_APP_URL": f"http://127.0.0.1:{address}"}
+        await migrate(environ["DATABASE_URL"])
+        program = (sys.executable, "-m", "api.cli")
+        api = ChildSpec("api", (*program, "serve", "--port", str(address)), environ)
+        loops = ChildSpec("work", (*program, "work"), environ)
+        async with httpx.AsyncClient(base_url=environ["PUBLIC_APP_URL"], timeout=2.0) as http:
+            await stack.supervisor.start(loops)
+            await stack.supervisor.start(api, lambda: _is_ready(http), READY_TIMEOUT_S)
+        path = write_running(stack.supervisor.folder, environ)
+        try:
+            yield stack, environ
+        finally:
+            path.unlink(missing_ok=True)
+
+
+async def _is_ready(http: httpx.AsyncClient) -> bool:
+    try:
+        return (await http.get("/readyz")).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def carry_through(client: MediaClient, file: Path, kind: str | None) -> Outcome:
+    """Upload `file` and follow it to its end, with progress on stderr."""
+    started = time.monotonic()
+    registered = client.register(file, kind or content_type(file))
+    media_id = registered.media.id
+    if registered.upload is not None:
+        with output.upload_bar(file.name, file.stat().st_size) as sent:
+            client.put(file, registered.upload, sent)
+    client.complete(media_id)
+    status = follow(client, client.status(media_id))
+    elapsed_s = time.monotonic() - started
+    ready = status.status is Status.READY
+    playback = client.playback(media_id) if ready else None
+    return Outcome(status, client.history(media_id), playback, elapsed_s)
+
+
+def follow(client: MediaClient, status: StatusOut) -> StatusOut:
+    """Show progress until the item is ready or failed; its last status."""
+    with output.transcoding_bar() as show:
+        newest = status
+        for newest in client.follow(status.media_id, FOLLOW_LIMIT_S):
+            show(newest)
+    return newest
+
+
+def show_outcome(outcome: Outcome) -> None:
+    """The outcome as lines a person reads."""
+    output.show_status(outcome.status)
+    if outcome.playback:
+        output.show_playback(outcome.playback)
+    output.show_history(outcome.history)
+    output.out.print(f"took {outcome.elapsed_s:.1f} s")
+
+
+class Demo(NamedTuple):
+    """What to run and for how long."""
+
+    data: Path
+    file: Path | None
+    """None: bring everything up and upload nothing."""
+    kind: str | None
+    once: bool
+    as_json: bool
+    port: int | None
+    workers: int
+
+
+def run(demo: Demo) -> int:
+    """Bring everything up, carry the file through, stay until Ctrl-C; the exit code."""
+    with contextlib.suppress(KeyboardInterrupt):
+        return asyncio.run(_run(demo))
+    return 130
+
+
+async def _run(demo: Demo) -> int:
+    task = asyncio.current_task()
+    if task is not None:  # SIGTERM ends a demo as Ctrl-C does: in order, leaving no process.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    output.err.print(f"[dim]starting everything in {demo.data} …[/]")
+    started = time.monotonic()
+    options = StackOptions(workers=demo.workers)
+    async with running_service(demo.data, options, demo.port) as (stack, environ):
+        output.err.print(f"[dim]up after {time.monotonic() - started:.1f} s[/]")
+        code = 0
+        if demo.file is not None:
+            code = await _carry(demo, demo.file, environ)
+        if demo.once:
+            return code
+        _explain(demo, environ)
+        death = await stack.supervisor.first_death()
+        output.err.print(f"[red]{death}[/]", markup=True, soft_wrap=True)
+        return 1
+
+
+async def _carry(demo: Demo, file: Path, environ: Mapping[str, str]) -> int:
+    settings = load(environ)
+    token = mint_token(settings, DEMO_CREATOR, [Role.CREATOR], TOKEN_LIFE)
+    with MediaClient(settings.public_app_url, token) as client:
+        outcome = await asyncio.to_thread(carry_through, client, file, demo.kind)
+    if demo.as_json:
+        output.print_json(outcome.as_json())
+    else:
+        show_outcome(outcome)
+    return 0 if outcome.status.status is Status.READY else 1
+
+
+def _explain(demo: Demo, environ: Mapping[str, str]) -> None:
+    url = environ["PUBLIC_APP_URL"]
+    lines = (
+        f"The service is at {url} (its description: {url}/openapi.json).",
+        f"Settings for other commands are in {demo.data / RUNNING}; logs in {demo.data / 'logs'}.",
+        "In another terminal: ./codex-media upload FILE · status ID · history ID · retry ID",
+        "Ctrl-C stops everything.",
+    )
+    for line in lines:
+        output.err.print(line, soft_wrap=True)

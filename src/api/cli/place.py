@@ -1,0 +1,74 @@
+"""Where the commands find the service: the environment, or the one that runs in a data folder."""
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import jwt
+import typer
+
+from api.auth import Role
+from api.cli.client import MediaClient
+from infra.settings import Settings, load
+
+RUNNING = "running.json"
+TOKEN_LIFE = timedelta(hours=12)
+DEMO_CREATOR = "demo-creator"
+
+
+class NothingRunning(Exception):
+    """Neither the environment nor the data folder says where the service is."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(
+            f"No service is known here: {data / RUNNING} does not exist and DATABASE_URL is not "
+            "set. Start one with `codex-media up`, or set the service's variables."
+        )
+
+
+def write_running(data: Path, environ: Mapping[str, str]) -> Path:
+    """Leave a running service's settings for other commands, readable by this user alone."""
+    path = data / RUNNING
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(dict(environ), file)
+    return path
+
+
+def environment(data: Path) -> Mapping[str, str]:
+    """The service's variables: from the environment, else from what runs in `data`."""
+    if "DATABASE_URL" in os.environ:
+        return os.environ
+    path = data / RUNNING
+    if not path.is_file():
+        raise NothingRunning(data)
+    found: dict[str, str] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def mint_token(settings: Settings, subject: str, roles: list[Role], life: timedelta) -> str:
+    """A session token, signed with JWT_SECRET; `typer.BadParameter` where a JWKS is in use."""
+    if settings.jwt_secret is None:
+        raise typer.BadParameter("tokens come from your identity provider (JWKS_URL is set)")
+    now = datetime.now(UTC)
+    claims = {
+        "sub": subject,
+        "roles": [role.value for role in roles],
+        "iss": settings.jwt_issuer,
+        "aud": settings.jwt_audience,
+        "iat": now,
+        "exp": now + life,
+    }
+    return jwt.encode(claims, settings.jwt_secret.get_secret_value(), algorithm="HS256")
+
+
+def client(data: Path, creator: str | None = None) -> MediaClient:
+    """A client of the service: CODEX_MEDIA_URL and CODEX_MEDIA_TOKEN, else as `creator`."""
+    url, token = os.environ.get("CODEX_MEDIA_URL"), os.environ.get("CODEX_MEDIA_TOKEN")
+    if url and token:
+        return MediaClient(url, token)
+    settings = load(environment(data))
+    minted = mint_token(settings, creator or DEMO_CREATOR, [Role.CREATOR], TOKEN_LIFE)
+    return MediaClient(url or settings.public_app_url, token or minted)

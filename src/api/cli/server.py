@@ -1,0 +1,63 @@
+"""`serve`, `work` and `migrate`: the service's own processes."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+
+import uvicorn
+
+from api.app import create_app
+from infra.bootstrap import open_services
+from infra.loops import run_loops
+from infra.postgres.migrations import migrate
+from infra.settings import Settings
+
+KEEP_ALIVE_S = 30
+DRAIN_S = 3
+
+
+def configure_logging(settings: Settings) -> None:
+    """Plain lines on stderr."""
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # httpx logs every URL it calls, and ours hold tokens.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serve the API until told to stop; open requests get `DRAIN_S` seconds to end."""
+    configure_logging(settings)
+    app = create_app(settings, open_services(settings))
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        access_log=False,  # It prints paths, and those of webhooks and playback hold tokens.
+        log_level=settings.log_level.lower(),
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+        server_header=False,
+    )
+
+
+def work(settings: Settings) -> None:
+    """Run dispatcher, reconciler and sweeper until told to stop."""
+    configure_logging(settings)
+    asyncio.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+    async with open_services(settings) as services:
+        await run_loops(services, stop)
+
+
+def apply_migrations(settings: Settings) -> list[str]:
+    """Bring the database to this version's schema; what was applied."""
+    return asyncio.run(migrate(settings.database_url.get_secret_value()))
