@@ -1,0 +1,42 @@
+"""What the tests need to know of processes."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[3]
+SDK_WORKER = (sys.executable, str(Path(__file__).with_name("sdk_worker.py")))
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """Every process below `pid`."""
+    return psutil.Process(pid).children(recursive=True)
+
+
+def running(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run; a zombie does not."""
+
+    def runs(process: psutil.Process) -> bool:
+        try:
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    return [process for process in processes if runs(process)]
+
+
+async def eventually(
+    check: Callable[[], bool] | Callable[[], Awaitable[bool]], within_s: float
+) -> bool:
+    """Whether `check` comes true within `within_s` seconds."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        outcome = check()
+        if outcome if isinstance(outcome, bool) else await outcome:
+            return True
+        await asyncio.sleep(0.05)
+    return False
