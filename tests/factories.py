@@ -18,6 +18,7 @@ SIZE = 1_048_576
 ETAG = '"9b2cf535f27731c974343645a3985328"'
 WORKER = "worker-a"
 SHA256 = "ab" * 32
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 VIDEO_RENDITIONS = (
     e.RenditionFact(
@@ -39,12 +40,12 @@ AUDIO_RENDITIONS = (
 )
 
 
-def context(actor: str = f"creator:{CREATOR}") -> e.Context:
+def context(actor: str = f"creator:{CREATOR}", traceparent: str = TRACEPARENT) -> e.Context:
     """The context of a request."""
     return e.Context(
         actor=actor,
         correlation_id=UUID("0190a1b2-0000-4000-8000-0000000000cc"),
-        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        traceparent=traceparent,
     )
 
 

@@ -22,8 +22,7 @@ from domain.lifecycle import FIRST_EVENT, INITIAL, Status, next_status
 from domain.media import MediaItem
 from domain.read_model import MediaRow, project
 
-LEASE = timedelta(seconds=60)
-POLL_INTERVAL = timedelta(seconds=15)
+LEASE, POLL_INTERVAL = timedelta(seconds=60), timedelta(seconds=15)
 
 
 @dataclass(slots=True)
@@ -205,7 +204,8 @@ class MemoryWatchlist:
                 job.next_poll_at = self.database.clock
 
     async def close(self, job_id: str) -> None:
-        self.database.jobs[job_id].closed = True
+        if job_id in self.database.jobs:
+            self.database.jobs[job_id].closed = True
 
     async def open_jobs(self, media_id: UUID) -> list[str]:
         return [

@@ -132,7 +132,9 @@ def test_a_second_start_is_ignored() -> None:
 
 
 def test_each_attempt_has_its_own_start() -> None:
-    given(*f.transcoding(2)).when(f.record_start(2)).then(f.transcoding_started(2))
+    first = (*f.transcoding(), f.transcoding_started(), f.transcoding_failed())
+    second = (*first, f.retry_requested(), f.transcoding_requested(2))
+    given(*second).when(f.record_start(2)).then(f.transcoding_started(2))
 
 
 def test_a_job_recorded_twice_is_one_job() -> None:

@@ -81,7 +81,8 @@ def test_an_expired_upload_is_a_failure_that_no_retry_mends() -> None:
 
 
 def test_a_retry_clears_the_failure_and_begins_with_no_jobs() -> None:
-    item = folded(*f.failed(), f.retry_requested())
+    first = (*f.transcoding(), f.transcoding_started(), f.transcoding_failed())
+    item = folded(*first, f.retry_requested())
     assert (item.status, item.failure) == (Status.UPLOADED, None)
     again = evolve(item, f.transcoding_requested(2))
     assert (again.attempt, again.job_ids, again.started) == (2, (), False)

@@ -25,6 +25,7 @@ HOSTILE = st.text(
         ("My holiday (1).mp4", "My-holiday-1-.mp4"),
         ("../../etc/passwd", "passwd"),
         ("..\\..\\boot.ini", "boot.ini"),
+        ("C:\\films\\holiday.mp4", "holiday.mp4"),
         ("/absolute/path.mov", "path.mov"),
         ("a..b...c.mp4", "a.b.c.mp4"),
         ("Ünïcödé.mp4", "Unicode.mp4"),

@@ -6,9 +6,10 @@ that today's code no longer reads or writes them unchanged: give the new shape a
 
 import json
 from pathlib import Path
-from typing import get_args
+from typing import Any, cast, get_args
 
 import pytest
+import rfc8785
 from pydantic import TypeAdapter, ValidationError
 
 from domain.events import Context, Event, EventBase
@@ -34,8 +35,9 @@ def test_a_stored_payload_is_read_and_written_unchanged(path: Path) -> None:
     for payload in payloads(path):
         event = EVENT.validate_json(json.dumps({"type": path.stem, **payload}))
         assert event.schema_version == 1
-        # Compared as text: 12 and 12.0 are equal in Python and different under a hash.
-        assert json.dumps(event.payload(), indent=1) == json.dumps(payload, indent=1)
+        written: Any = event.payload()
+        # Compared as the RFC 8785 text that is hashed: `==` would take True for 1.
+        assert rfc8785.dumps(written) == rfc8785.dumps(cast("Any", payload))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -43,9 +45,10 @@ def test_a_payload_with_a_field_too_many_or_too_few_is_not_read(path: Path) -> N
     for payload in payloads(path):
         with pytest.raises(ValidationError):
             EVENT.validate_python({"type": path.stem, **payload, "surprise": 1})
-        shorter = dict(list(payload.items())[1:])
-        with pytest.raises(ValidationError):
-            EVENT.validate_python({"type": path.stem, **shorter})
+        for missing in payload:
+            shorter = {name: value for name, value in payload.items() if name != missing}
+            with pytest.raises(ValidationError):
+                EVENT.validate_python({"type": path.stem, **shorter})
 
 
 def test_an_event_cannot_be_changed() -> None:

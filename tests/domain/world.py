@@ -6,7 +6,8 @@ from uuid import UUID
 
 from domain.commands import Outputs
 from domain.events import Context
-from domain.media import MediaItem, fold
+from domain.lifecycle import Status
+from domain.media import Failure, MediaItem, fold
 from domain.ports import JobPhase, JobState, OutputsInvalid, WatchedJob
 from domain.read_model import project_history
 from domain.use_cases import Dispatch, Outcomes, Registered, Registration, Uploads
@@ -84,6 +85,17 @@ class World:
         item = fold(stored.event for stored in await self.store.load(media_id))
         assert item is not None
         return item
+
+    async def failure(self, media_id: UUID) -> Failure:
+        """Why the item failed."""
+        item = await self.item(media_id)
+        assert item.status is Status.FAILED
+        assert item.failure is not None
+        return item.failure
+
+    def nothing_is_left_to_do(self) -> bool:
+        """Whether no attempt waits for a job and no job is watched."""
+        return not self.database.outbox and all(job.closed for job in self.database.jobs.values())
 
     async def leaves(self, media_id: UUID, outputs: Outputs | OutputsInvalid) -> None:
         """The present attempt wrote its manifest."""

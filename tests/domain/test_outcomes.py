@@ -1,0 +1,126 @@
+"""How an attempt ends by report: the bucket's manifest has the last word."""
+
+from uuid import uuid4
+
+import pytest
+
+from domain.commands import Outputs
+from domain.errors import AccessDenied
+from domain.failure import ErrorCode
+from domain.lifecycle import Status
+from domain.media import Failure
+from domain.ports import OutputsInvalid
+from tests import factories as f
+from tests.domain.world import World
+
+WORKER = f.context("worker:job-1-u1")
+JOB, SECOND_JOB = "job-1-u1", "job-2-u1"
+
+
+async def test_a_start_is_recorded_once(world: World) -> None:
+    media_id = await world.transcoding()
+    for _ in range(2):
+        item = await world.outcomes.started(media_id, f.record_start(), WORKER)
+    assert item.started
+    assert world.types(media_id).count("transcoding_started") == 1
+    assert (await world.store.load(media_id))[-1].context == WORKER
+
+
+async def test_a_failure_ends_the_attempt_once(world: World) -> None:
+    media_id = await world.transcoding()
+    for _ in range(2):
+        await world.outcomes.failed(media_id, f.record_failure(), WORKER)
+    assert await world.failure(media_id) == Failure(
+        ErrorCode.ENCODE_FAILED, "The encoder stopped.", retryable=True
+    )
+    assert world.types(media_id).count("transcoding_failed") == 1
+    assert world.nothing_is_left_to_do()
+
+
+@pytest.mark.parametrize("outputs", [f.video_outputs(), f.audio_outputs()])
+async def test_a_completion_that_the_bucket_bears_out_is_ready(
+    world: World, outputs: Outputs
+) -> None:
+    media_id = await world.transcoding()
+    await world.leaves(media_id, outputs)
+    for _ in range(2):
+        item = await world.outcomes.completed(media_id, 1, JOB, WORKER)
+    assert item.status is Status.READY
+    assert item.outputs is not None
+    assert item.outputs.renditions == outputs.renditions
+    assert world.types(media_id)[-1:] == ["transcoding_completed"]
+    assert item.version == 5
+    assert world.nothing_is_left_to_do()
+
+
+async def test_a_completion_without_a_start_is_enough(world: World) -> None:
+    media_id = await world.transcoding()
+    await world.leaves(media_id, f.video_outputs())
+    assert not (await world.outcomes.completed(media_id, 1, JOB, WORKER)).started
+
+
+async def test_a_completion_with_unfit_outputs_fails_with_the_reason(world: World) -> None:
+    media_id = await world.transcoding()
+    await world.leaves(media_id, OutputsInvalid("720p_003.ts is missing."))
+    await world.outcomes.completed(media_id, 1, JOB, WORKER)
+    assert await world.failure(media_id) == Failure(
+        ErrorCode.OUTPUT_INVALID, "720p_003.ts is missing.", retryable=True
+    )
+
+
+async def test_a_completion_without_a_manifest_fails(world: World) -> None:
+    media_id = await world.transcoding()
+    await world.outcomes.completed(media_id, 1, JOB, WORKER)
+    failed = await world.failure(media_id)
+    assert failed.code is ErrorCode.OUTPUT_INVALID
+    assert "no manifest" in failed.message
+
+
+async def test_the_manifest_of_an_older_attempt_does_not_complete_a_newer_one(
+    world: World,
+) -> None:
+    media_id = await world.transcoding()
+    await world.leaves(media_id, f.video_outputs())
+    await world.outcomes.failed(media_id, f.record_failure(), WORKER)
+    await world.dispatch.retry(media_id, f.CREATOR, world.creator)
+    item = await world.outcomes.completed(media_id, 1, JOB, WORKER)
+    assert item.runs(2)
+    await world.outcomes.completed(media_id, 2, SECOND_JOB, WORKER)
+    assert (await world.failure(media_id)).code is ErrorCode.OUTPUT_INVALID
+
+
+async def test_reports_on_an_older_attempt_change_nothing(world: World) -> None:
+    media_id = await world.failed()
+    before = await world.dispatch.retry(media_id, f.CREATOR, world.creator)
+    assert await world.outcomes.started(media_id, f.record_start(1), WORKER) == before
+    assert await world.outcomes.failed(media_id, f.record_failure(1), WORKER) == before
+    assert await world.outcomes.completed(media_id, 1, JOB, WORKER) == before
+
+
+async def test_a_late_completion_does_not_stand_for_the_attempt_that_runs(world: World) -> None:
+    media_id = await world.failed()
+    await world.dispatch.retry(media_id, f.CREATOR, world.creator)
+    await world.leaves(media_id, f.video_outputs())
+    assert (await world.outcomes.completed(media_id, 1, JOB, WORKER)).runs(2)
+
+
+async def test_a_completion_after_a_failure_changes_nothing(world: World) -> None:
+    media_id = await world.failed()
+    await world.leaves(media_id, f.video_outputs())
+    item = await world.outcomes.completed(media_id, 1, JOB, WORKER)
+    assert item.status is Status.FAILED
+
+
+async def test_a_failure_after_a_completion_changes_nothing(world: World) -> None:
+    media_id = await world.transcoding()
+    await world.leaves(media_id, f.video_outputs())
+    await world.outcomes.completed(media_id, 1, JOB, WORKER)
+    item = await world.outcomes.failed(media_id, f.record_failure(), WORKER)
+    assert item.status is Status.READY
+
+
+async def test_a_report_on_an_item_that_does_not_exist_is_denied(world: World) -> None:
+    with pytest.raises(AccessDenied):
+        await world.outcomes.completed(uuid4(), 1, JOB, WORKER)
+    with pytest.raises(AccessDenied):
+        await world.outcomes.started(uuid4(), f.record_start(), WORKER)
