@@ -14,7 +14,6 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
 
 from api.schemas import ErrorOut, HistoryOut, PlaybackOut, StatusOut
 
@@ -85,18 +84,10 @@ def show_playback(playback: PlaybackOut) -> None:
 
 def show_history(history: HistoryOut) -> None:
     """One line an event, in order."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("#", "recorded", "event", "by", "hash"):
-        table.add_column(column, no_wrap=True)
     for event in history.events:
-        table.add_row(
-            str(event.version),
-            event.recorded_at.isoformat(timespec="milliseconds"),
-            event.type,
-            event.actor,
-            event.hash[:12],
-        )
-    out.print(table)
+        recorded = event.recorded_at.isoformat(timespec="milliseconds")
+        line = f"{event.version:>3}  {recorded}  {event.type:<29}  {event.hash[:12]}  {event.actor}"
+        out.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def print_json(value: object) -> None:
