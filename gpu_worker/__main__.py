@@ -22,6 +22,7 @@ def serve() -> int:
     from gpu_worker.handler import Worker  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for every callback
     try:
         settings = WorkerSettings.from_environ(os.environ)
         tools = find_tools(settings)

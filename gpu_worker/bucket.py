@@ -39,12 +39,9 @@ def connect(settings: WorkerSettings) -> "AbstractAsyncContextManager[S3Client]"
     return session.client("s3", endpoint_url=settings.r2_endpoint, config=config)
 
 
-def status_of(error: Exception) -> int | None:
-    """The HTTP status of a refusal by the store."""
-    if not isinstance(error, ClientError):
-        return None
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return None if status is None else int(status)
+def code_of(error: Exception) -> str | None:
+    """The S3 error code of a refusal; None when the store did not answer at all."""
+    return error.response["Error"].get("Code") if isinstance(error, ClientError) else None
 
 
 def unavailable(error: BaseException) -> JobFailed:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from gpu_worker.bucket import STORAGE_ERRORS, status_of, unavailable
+from gpu_worker.bucket import STORAGE_ERRORS, code_of, unavailable
 from gpu_worker.contract import WorkerErrorCode
 from gpu_worker.errors import JobFailed
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1024**2
 TRIES = 4
+OBJECT_GONE = frozenset({"NoSuchKey", "PreconditionFailed"})
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,13 @@ class Download:
                 try:
                     await self._fetch_rest(file)
                 except STORAGE_ERRORS as error:
-                    if status_of(error) in {404, 412}:
+                    if code_of(error) in OBJECT_GONE:
                         raise self._changed() from error
-                    if status_of(error) == 416:  # no first byte: the object is empty
+                    if code_of(error) == "InvalidRange":  # no first byte: the object is empty
                         raise JobFailed(
                             WorkerErrorCode.INPUT_UNREADABLE, "This file is empty."
                         ) from error
-                    if left == 0 or status_of(error) is not None:
+                    if left == 0 or code_of(error) is not None:
                         raise unavailable(error) from error
                 else:
                     return
@@ -65,7 +66,8 @@ class Download:
             Range=f"bytes={offset}-",
         )
         size = self._total(response, offset)
-        async with response["Body"] as body:
+        body = response["Body"]
+        async with body:
             async for chunk in body.iter_chunks(CHUNK_BYTES):
                 file.write(chunk)
                 self.on_progress(file.tell() / size)

@@ -26,6 +26,8 @@ DEMUXERS = (
     "mxf,ogg,wav,w64,aiff,au,caf,mp3,aac,flac,ac3,eac3,amr,amrnb,amrwb,ape,wv,tta,dv,nut"
 )
 MAX_STREAMS = 32
+MAX_PROBED_PIXELS = 2**27
+"""Far above what is encoded, so that ffprobe can still tell how large a picture is."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def ffprobe(program: str, source: Source) -> list[str]:
     """Describe the file's format and streams as JSON."""
     return [
         program, "-v", "error", "-hide_banner",
-        *_guards(source),
+        *_guards(MAX_PROBED_PIXELS),
         "-of", "json", "-show_format", "-show_streams",
         f"file:{source.path}",
     ]  # fmt: skip
@@ -169,15 +171,15 @@ def _ffmpeg(program: str) -> list[str]:
     return [program, "-hide_banner", "-nostdin", "-v", "error", "-y"]
 
 
-def _guards(source: Source) -> list[str]:
+def _guards(max_pixels: int) -> list[str]:
     return [
         "-protocol_whitelist", "file", "-format_whitelist", DEMUXERS,
-        "-max_streams", str(MAX_STREAMS), "-max_pixels", str(source.max_pixels),
+        "-max_streams", str(MAX_STREAMS), "-max_pixels", str(max_pixels),
     ]  # fmt: skip
 
 
 def _input(source: Source) -> list[str]:
-    return [*_guards(source), "-i", f"file:{source.path}"]
+    return [*_guards(source.max_pixels), "-i", f"file:{source.path}"]
 
 
 def _video_graph(job: VideoPass) -> list[str]:

@@ -97,15 +97,16 @@ def preview_rung(rungs: tuple[PlannedRung, ...]) -> PlannedRung:
 def output_rate(average: Fraction, nominal: Fraction) -> Fraction:
     """The constant frame rate to encode at, from ffprobe's avg_frame_rate and r_frame_rate.
 
-    The average decides: for interlaced material the nominal rate counts fields. A variable rate
-    is rounded up to the next standard one; above 60 it is halved until it is not.
+    A standard average decides: for interlaced material the nominal rate counts fields. Where the
+    rate varies it is the nominal one, or else the next standard one above the average. Above 60
+    it is halved until it is not.
     """
     rate = average or nominal or Fraction(25)
     if rate > MAX_FRAME_RATE * Fraction(101, 100):
         while rate > MAX_FRAME_RATE:
             rate /= 2
         return _near_standard(rate) or rate.limit_denominator(1001)
-    near = _near_standard(rate)
+    near = _near_standard(rate) or _near_standard(nominal)
     if near is not None:
         return near
     if rate == nominal:

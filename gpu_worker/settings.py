@@ -13,9 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from gpu_worker.signature import decode_secret
 
-X264Preset = Literal[
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"
-]
+X264Preset = Literal["superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"]
+"""Without ultrafast, whose streams are not H.264 High whatever is asked for."""
 
 
 class EncodeSettings(BaseModel):

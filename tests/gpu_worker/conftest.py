@@ -1,0 +1,39 @@
+"""Tools and clips for the worker's tests; each clip is made once a session."""
+
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from gpu_worker.contract import MediaType
+from gpu_worker.packager import Package, Packager
+from gpu_worker.settings import EncodeSettings
+from gpu_worker.tools import EncoderChoice, Tools, find_tools
+from tests.gpu_worker.clips import Clips
+
+Transcode = Callable[..., Awaitable[Package]]
+
+
+@pytest.fixture(scope="session")
+def tools() -> Tools:
+    return find_tools(EncodeSettings())
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory, tools: Tools) -> Clips:
+    return Clips(tmp_path_factory.mktemp("clips"), tools)
+
+
+@pytest.fixture
+def transcode(tools: Tools, tmp_path: Path) -> Transcode:
+    """Packages a file with libx264 into a folder of its own."""
+
+    async def run(path: Path, wanted: MediaType = "video", **settings: object) -> Package:
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        choice = EncoderChoice("libx264", "libx264 instead of h264_nvenc: a test")
+        fast: dict[str, object] = {"x264_preset": "superfast", **settings}
+        packager = Packager(tools, choice, EncodeSettings.model_validate(fast))
+        return await packager.package(path, wanted, folder, lambda _share: None)
+
+    return run

@@ -1,0 +1,148 @@
+"""The exact command lines."""
+
+from fractions import Fraction
+from pathlib import Path
+
+from gpu_worker import ffmpeg, ladder
+from gpu_worker.ladder import Size
+
+SOURCE = ffmpeg.Source(Path("/job/input"), max_pixels=1000)
+GUARDS = [
+    "-protocol_whitelist", "file", "-format_whitelist", ffmpeg.DEMUXERS,
+    "-max_streams", "32", "-max_pixels",
+]  # fmt: skip
+PROGRAM = ["ffmpeg", "-hide_banner", "-nostdin", "-v", "error", "-y"]
+CLEAN = ["-map_metadata", "-1", "-map_chapters", "-1"]
+
+
+def hls_output(name: str, seconds: str) -> list[str]:
+    return [
+        "-t", seconds, *CLEAN, "-output_ts_offset", "10", "-f", "hls", "-hls_time", "6",
+        "-hls_playlist_type", "vod", "-hls_segment_filename", f"{name}_%03d.ts", f"{name}.m3u8",
+    ]  # fmt: skip
+
+
+def video_job(**changes: object) -> ffmpeg.VideoPass:
+    facts: dict[str, object] = {
+        "source": SOURCE,
+        "index": 0,
+        "canvas": Size(1280, 720),
+        "rungs": ladder.plan(Size(1280, 720))[1:],
+        "frame_rate": Fraction(30000, 1001),
+        "length_seconds": 14.5,
+        "poster_at_seconds": 1.45,
+        "encoder": "libx264",
+        "x264_preset": "veryfast",
+        "audio": ffmpeg.AudioPlan(index=1, channels=6, kbps=(128, 64), pad_seconds=0.25),
+        **changes,
+    }
+    return ffmpeg.VideoPass(**facts)  # type: ignore[arg-type]  # a test's table of changes
+
+
+def test_ffprobe_reads_a_local_file_and_nothing_else() -> None:
+    assert ffmpeg.ffprobe("ffprobe", SOURCE) == [
+        "ffprobe", "-v", "error", "-hide_banner", *GUARDS, "134217728",
+        "-of", "json", "-show_format", "-show_streams", "file:/job/input",
+    ]  # fmt: skip
+
+
+def test_no_demuxer_that_opens_other_files_is_allowed() -> None:
+    allowed = set(ffmpeg.DEMUXERS.split(","))
+    assert not allowed & {
+        "hls",
+        "dash",
+        "concat",
+        "image2",
+        "image2pipe",
+        "png_pipe",
+        "sdp",
+        "rtsp",
+    }
+
+
+def test_video_pass_with_libx264() -> None:
+    def encoder(video_kbps: int) -> list[str]:
+        return [
+            "-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high", "-crf", "21",
+            "-maxrate", f"{video_kbps}k", "-bufsize", f"{video_kbps * 3 // 2}k",
+            "-g", "60", "-force_key_frames", "expr:gte(t,n_forced*2)", "-keyint_min", "60",
+            "-sc_threshold", "0", "-flags", "+cgop",
+        ]  # fmt: skip
+
+    graph = [
+        "[0:0]fps=30000/1001:start_time=0,scale=1280:720:out_color_matrix=bt709:out_range=tv,"
+        "format=yuv420p,setsar=1,"
+        "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv,"
+        "tpad=stop_mode=clone:stop_duration=0.25,split=2[canvas][still]",
+        r"[still]select=gte(t\,1.45),scale=out_color_matrix=bt601:out_range=pc,"
+        "format=yuvj420p[poster]",
+        "[canvas]scale=854:480,setsar=1,split=2[v0][c0]",
+        "[c0]scale=640:360,setsar=1,null[v1]",
+        "[0:1]aresample=48000:async=1:first_pts=0,aformat=channel_layouts=stereo,"
+        "apad=pad_dur=0.25,asplit=2[a0][a1]",
+    ]
+    assert ffmpeg.video_pass("ffmpeg", video_job()) == [
+        *PROGRAM, "-progress", "pipe:1", "-stats_period", "0.5",
+        *GUARDS, "1000", "-i", "file:/job/input", "-filter_complex", ";".join(graph),
+        "-map", "[v0]", *encoder(1000), *hls_output("480p", "14.5"),
+        "-map", "[v1]", *encoder(500), *hls_output("360p", "14.5"),
+        "-map", "[a0]", "-c:a", "aac", "-profile:a", "aac_low", "-b:a", "128k",
+        *hls_output("audio-128k", "14.5"),
+        "-map", "[a1]", "-c:a", "aac", "-profile:a", "aac_low", "-b:a", "64k",
+        *hls_output("audio-64k", "14.5"),
+        "-map", "[poster]", "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "3", *CLEAN,
+        "-f", "image2", "-update", "1", "poster.jpg",
+    ]  # fmt: skip
+
+
+def test_video_pass_with_nvenc_differs_in_the_encoder_alone() -> None:
+    rungs = ladder.plan(Size(640, 360))
+    on_cpu = ffmpeg.video_pass("ffmpeg", video_job(rungs=rungs, audio=None))
+    on_gpu = ffmpeg.video_pass("ffmpeg", video_job(rungs=rungs, audio=None, encoder="h264_nvenc"))
+    start, end = on_cpu.index("-c:v"), on_cpu.index("-t")
+    assert on_gpu[:start] == on_cpu[:start]
+    assert on_gpu[on_gpu.index("-t") :] == on_cpu[end:]
+    assert on_gpu[start : on_gpu.index("-t")] == [
+        "-c:v", "h264_nvenc", "-preset", "p5", "-tune", "hq", "-profile:v", "high",
+        "-rc", "vbr", "-cq", "23", "-b:v", "0", "-maxrate", "500k", "-bufsize", "750k",
+        "-g", "60", "-force_key_frames", "expr:gte(t,n_forced*2)",
+        "-forced-idr", "1", "-no-scenecut", "1", "-strict_gop", "1", "-spatial-aq", "1",
+    ]  # fmt: skip
+
+
+def test_hdr_interlaced_and_untagged_sources_are_brought_to_bt709() -> None:
+    def graph(**changes: object) -> str:
+        argv = ffmpeg.video_pass("ffmpeg", video_job(**changes))
+        return argv[argv.index("-filter_complex") + 1]
+
+    assert graph(interlaced=True).startswith("[0:0]bwdif=mode=send_frame:deint=interlaced,fps=")
+    assert "setparams=colorspace=smpte170m,scale=1280:720" in graph(assumed_matrix="smpte170m")
+    assert "zscale=1280:720,zscale=transfer=linear:npl=100" in graph(hdr=True)
+    assert "tonemap=hable" in graph(hdr=True)
+
+
+def test_mono_is_copied_to_both_speakers_at_its_loudness() -> None:
+    audio = ffmpeg.AudioPlan(index=0, channels=1, kbps=(128, 64))
+    job = ffmpeg.AudioPass(SOURCE, audio, sample_rate_hz=44100, max_seconds=3600)
+    assert ffmpeg.audio_pass("ffmpeg", job) == [
+        *PROGRAM, *GUARDS, "1000", "-i", "file:/job/input", "-filter_complex",
+        "[0:0]aresample=48000:async=1:first_pts=0,pan=stereo|c0=c0|c1=c0,asplit=2[a0][a1]",
+        "-map", "[a0]", "-c:a", "aac", "-profile:a", "aac_low", "-b:a", "128k",
+        *hls_output("128k", "3600"),
+        "-map", "[a1]", "-c:a", "aac", "-profile:a", "aac_low", "-b:a", "64k",
+        *hls_output("64k", "3600"),
+        "-map", "0:0", "-t", "3600", *CLEAN, "-c:a", "pcm_s16le", "-ar", "44100", "-ac", "1",
+        "-f", "s16le", "pipe:1",
+    ]  # fmt: skip
+
+
+def test_preview_is_copied_with_its_timestamps() -> None:
+    argv = ffmpeg.preview_copy("ffmpeg", [Path("/job/v.ts"), Path("/job/a.ts")])
+    assert argv == [
+        *PROGRAM, "-copyts",
+        "-protocol_whitelist", "file", "-f", "mpegts", "-i", "file:/job/v.ts",
+        "-protocol_whitelist", "file", "-f", "mpegts", "-i", "file:/job/a.ts",
+        "-map", "0:0", "-map", "1:0", "-c", "copy", *CLEAN, "-f", "hls", "-hls_time", "6",
+        "-hls_playlist_type", "vod", "-hls_segment_filename", "preview/preview_%03d.ts",
+        "preview/preview.m3u8",
+    ]  # fmt: skip

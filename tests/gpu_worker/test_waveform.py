@@ -1,0 +1,77 @@
+"""The waveform against a plain reading of audiowaveform's rules, one sample at a time."""
+
+import json
+import random
+import struct
+import wave
+from pathlib import Path
+
+import pytest
+
+from gpu_worker.waveform import Waveform
+from tests.gpu_worker.clips import Clips
+from tests.gpu_worker.conftest import Transcode
+
+
+def plain(frames: list[tuple[int, ...]], rate: int) -> list[int]:
+    """Minimum and maximum of each pixel; int() of a quotient rounds towards zero."""
+    data: list[int] = []
+    mono = [int(sum(frame) / len(frame)) for frame in frames]
+    for start in range(0, len(mono), rate // 20):
+        pixel = mono[start : start + rate // 20]
+        data += [int(min(pixel) / 256), int(max(pixel) / 256)]
+    return data
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (44100, 2), (48000, 6), (22051, 3)])
+def test_equals_the_plain_reading_however_the_pcm_is_cut(
+    rate: int, channels: int, tmp_path: Path
+) -> None:
+    chance = random.Random(rate)  # noqa: S311 - reproducible noise
+    frames = [
+        tuple(chance.choice((-32768, 32767, chance.randint(-300, 300))) for _ in range(channels))
+        for _ in range(rate // 20 * 7 + 13)
+    ]
+    pcm = b"".join(struct.pack(f"<{channels}h", *frame) for frame in frames)
+    waveform = Waveform(rate, channels)
+    while pcm:
+        cut = chance.randint(1, 5000)
+        waveform.feed(pcm[:cut])
+        pcm = pcm[cut:]
+    waveform.finish()
+    waveform.write(tmp_path / "waveform.json")
+    document = json.loads((tmp_path / "waveform.json").read_text())
+    assert document["data"] == plain(frames, rate)
+    assert document["length"] == 8, "the last, short pixel is there"
+
+
+def test_memory_holds_two_bytes_a_pixel() -> None:
+    waveform = Waveform(48_000, 2)
+    second = bytes(48_000 * 4)
+    for _ in range(600):
+        waveform.feed(second)
+    assert len(waveform._data) == 600 * 20 * 2
+    assert len(waveform._rest) < 2 * 2 * 2400
+
+
+async def test_waveform_of_a_wav_file_is_that_of_its_samples(
+    transcode: Transcode, clips: Clips
+) -> None:
+    package = await transcode(clips["wav"], "audio")
+    with wave.open(str(clips["wav"])) as file:
+        rate, channels = file.getframerate(), file.getnchannels()
+        raw = file.readframes(file.getnframes())
+    samples = struct.unpack(f"<{len(raw) // 2}h", raw)
+    frames = list(zip(*(samples[c::channels] for c in range(channels)), strict=True))
+    document = json.loads((package.folder / "waveform.json").read_text())
+    data = document.pop("data")
+    assert document == {
+        "version": 2,
+        "channels": 1,
+        "sample_rate": 44100,
+        "samples_per_pixel": 2205,
+        "bits": 8,
+        "length": len(data) // 2,
+    }
+    assert data == plain(frames, rate)
+    assert max(data) > 5, "the clip is not silent"
