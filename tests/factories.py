@@ -57,6 +57,7 @@ def job_id(attempt: int = 1, number: int = 1) -> str:
 def video_outputs(encoder_note: str | None = None) -> c.Outputs:
     """What a finished video left in the bucket."""
     return c.Outputs(
+        runpod_job_id=job_id(),
         hls_master_playlist_key=f"{CREATOR}/hls/{MEDIA_ID}/master.m3u8",
         hls_preview_key=f"{CREATOR}/hls/{MEDIA_ID}/preview/preview.m3u8",
         thumbnail_key=f"{CREATOR}/thumbnails/media/{MEDIA_ID}/auto-generated.jpg",
@@ -138,8 +139,8 @@ def transcoding_completed(
     attempt: int = 1, outputs: c.Outputs | None = None
 ) -> e.TranscodingCompleted:
     """The outputs were found complete."""
-    facts = (outputs or video_outputs())._asdict()
-    return e.TranscodingCompleted(attempt=attempt, runpod_job_id=job_id(attempt), **facts)
+    facts = (outputs or video_outputs())._replace(runpod_job_id=job_id(attempt))._asdict()
+    return e.TranscodingCompleted(attempt=attempt, **facts)
 
 
 def transcoding_failed(
@@ -227,7 +228,9 @@ def record_start(attempt: int = 1) -> c.RecordStart:
 
 def record_completion(attempt: int = 1, outputs: c.Outputs | None = None) -> c.RecordCompletion:
     """The outputs were found complete."""
-    return c.RecordCompletion(attempt, job_id(attempt), outputs or video_outputs())
+    return c.RecordCompletion(
+        attempt, outputs or video_outputs()._replace(runpod_job_id=job_id(attempt))
+    )
 
 
 def record_failure(attempt: int = 1, code: ErrorCode = ErrorCode.ENCODE_FAILED) -> c.RecordFailure:

@@ -54,6 +54,8 @@ class RecordStart(NamedTuple):
 class Outputs(NamedTuple):
     """What an attempt produced, as its manifest says and the bucket confirms."""
 
+    runpod_job_id: str
+    """The job that wrote them."""
     hls_master_playlist_key: str
     hls_preview_key: str
     thumbnail_key: str | None
@@ -73,7 +75,6 @@ class RecordCompletion(NamedTuple):
     """The outputs were found complete."""
 
     attempt: int
-    runpod_job_id: str
     outputs: Outputs
 
 

@@ -179,17 +179,13 @@ def _record_start(command: c.RecordStart, item: MediaItem) -> list[e.Event]:
 def _record_completion(command: c.RecordCompletion, item: MediaItem) -> list[e.Event]:
     if not item.runs(command.attempt):
         return []
-    return [
-        e.TranscodingCompleted(
-            attempt=command.attempt,
-            runpod_job_id=command.runpod_job_id,
-            **command.outputs._asdict(),
-        )
-    ]
+    return [e.TranscodingCompleted(attempt=command.attempt, **command.outputs._asdict())]
 
 
 def _record_failure(command: c.RecordFailure, item: MediaItem) -> list[e.Event]:
-    if not item.runs(command.attempt):
+    # A job that was given up for lost and replaced cannot fail its successor.
+    replaced = command.runpod_job_id in item.job_ids[:-1]
+    if not item.runs(command.attempt) or replaced:
         return []
     return [
         e.TranscodingFailed(

@@ -89,6 +89,7 @@ def _wrong_names(
 
 def _outputs(manifest: Manifest, layout: OutputLayout, body: bytes) -> Outputs:
     return Outputs(
+        runpod_job_id=manifest.job_id,
         hls_master_playlist_key=manifest.hls_master_key,
         hls_preview_key=manifest.hls_preview_key,
         thumbnail_key=manifest.thumbnail_key,

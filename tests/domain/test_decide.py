@@ -176,3 +176,8 @@ def test_a_failure_need_not_name_a_job() -> None:
         "retryable": True,
         "stderrTail": "",
     }
+
+
+def test_a_failure_of_a_job_that_was_replaced_does_not_end_the_attempt() -> None:
+    history = (*f.transcoding(1), f.transcoding_submitted(1, "the second job"))
+    given(*history).when(f.record_failure(1)).then_nothing()

@@ -1,6 +1,6 @@
 """Sending attempts to the transcoder, and beginning the second one."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -15,10 +15,11 @@ from domain.errors import (
 from domain.failure import ErrorCode
 from domain.lifecycle import Status
 from domain.media import attempt_id
-from domain.ports import Lease
+from domain.ports import JobPhase, Lease, TranscodingJob
 from domain.use_cases.dispatch import LAST_BACKOFF_S, backoff_s
 from tests import factories as f
 from tests.domain.world import ATTEMPT_WINDOW, UPLOAD_WINDOW, World
+from tests.fakes import MemoryTranscoder
 
 UNREACHABLE = TranscoderUnavailable("RunPod did not answer.")
 
@@ -198,3 +199,28 @@ async def test_a_foreign_item_is_not_retried(world: World) -> None:
     with pytest.raises(AccessDenied):
         await world.dispatch.retry(media_id, "creator-2", f.context("creator:creator-2"))
     assert (await world.item(media_id)).status is Status.FAILED
+
+
+async def test_an_attempt_that_had_its_two_jobs_gets_no_third(world: World) -> None:
+    media_id = await world.transcoding()
+    for _ in range(3):
+        await world.outbox.add(media_id, 1)
+        await world.dispatched()
+    assert len(world.transcoder.submitted) == 2
+    assert await world.outbox.take() is None
+
+
+async def test_a_job_queued_while_its_attempt_ended_is_cancelled(world: World) -> None:
+    media_id = await world.arrived()
+
+    class EndsMeanwhile(MemoryTranscoder):
+        async def submit(self, job: TranscodingJob, now: datetime) -> str:
+            await world.outcomes.failed(media_id, f.record_failure(1), f.context("worker:a"))
+            return await super().submit(job, now)
+
+    world.transcoder = EndsMeanwhile()
+    world.__post_init__()
+    await world.uploads.complete(media_id, f.CREATOR, world.creator)
+    assert (await world.item(media_id)).status is Status.FAILED
+    assert world.transcoder.jobs["job-1-u1"].phase is JobPhase.CANCELLED
+    assert world.nothing_is_left_to_do()

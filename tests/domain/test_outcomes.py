@@ -5,13 +5,13 @@ from uuid import uuid4
 import pytest
 
 from domain.commands import Outputs
-from domain.errors import AccessDenied
+from domain.errors import AccessDenied, TranscoderUnavailable
 from domain.failure import ErrorCode
 from domain.lifecycle import Status
 from domain.media import Failure
 from domain.ports import OutputsInvalid
 from tests import factories as f
-from tests.domain.world import World
+from tests.domain.world import ATTEMPT_WINDOW, World
 
 WORKER = f.context("worker:job-1-u1")
 JOB, SECOND_JOB = "job-1-u1", "job-2-u1"
@@ -124,3 +124,15 @@ async def test_a_report_on_an_item_that_does_not_exist_is_denied(world: World) -
         await world.outcomes.completed(uuid4(), 1, JOB, WORKER)
     with pytest.raises(AccessDenied):
         await world.outcomes.started(uuid4(), f.record_start(), WORKER)
+
+
+async def test_an_overdue_attempt_without_a_recorded_job_still_counts_by_its_manifest(
+    world: World,
+) -> None:
+    media_id = await world.arrived()
+    world.transcoder.refusal = TranscoderUnavailable("the answer to /run was lost")
+    await world.uploads.complete(media_id, f.CREATOR, world.creator)
+    await world.leaves(media_id, f.video_outputs())
+    world.database.advance(ATTEMPT_WINDOW)
+    await world.outcomes.expire(media_id)
+    assert (await world.item(media_id)).status is Status.READY

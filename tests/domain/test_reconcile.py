@@ -33,11 +33,11 @@ async def test_a_success_that_nobody_reported_is_found(world: World) -> None:
     assert await world.polled() is None
 
 
-async def test_a_success_without_outputs_is_a_lost_worker(world: World) -> None:
+async def test_a_success_without_outputs_is_invalid(world: World) -> None:
     media_id = await world.transcoding()
     world.vendor_says(JOB, JobPhase.SUCCEEDED)
     await world.polled()
-    assert (await world.failure(media_id)).code is ErrorCode.WORKER_LOST
+    assert (await world.failure(media_id)).code is ErrorCode.OUTPUT_INVALID
 
 
 async def test_a_success_with_unfit_outputs_fails_with_the_reason(world: World) -> None:

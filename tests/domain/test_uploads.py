@@ -102,7 +102,18 @@ async def test_a_size_beyond_the_limit_is_refused(world: World, size: int) -> No
     assert world.database.streams == {}
 
 
-@pytest.mark.parametrize("content_type", ["image/png", "application/x-mpegurl", "text/plain", ""])
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "image/png",
+        "application/x-mpegurl",
+        "text/plain",
+        "",
+        "video",
+        "video/",
+        "video/mp4\r\nx: y",
+    ],
+)
 async def test_what_is_neither_video_nor_audio_is_refused(world: World, content_type: str) -> None:
     with pytest.raises(UploadRefused, match="neither video"):
         await world.uploads.register(wanted(content_type), world.creator)

@@ -1,16 +1,23 @@
 """Sending attempts to the transcoder."""
 
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 from domain.commands import RecordFailure, RecordSubmission, RetryTranscoding
-from domain.errors import AccessDenied, InvalidTransition, TranscoderRejected, TranscoderUnavailable
+from domain.errors import (
+    AccessDenied,
+    InvalidTransition,
+    TranscoderError,
+    TranscoderRejected,
+    TranscoderUnavailable,
+)
 from domain.events import Context, StoredEvent, TranscodingRequested
 from domain.failure import ErrorCode
 from domain.handler import handle
-from domain.media import MediaItem, fold
+from domain.media import MAX_JOBS_PER_ATTEMPT, MediaItem, fold
 from domain.ports import EventStore, Lease, Outbox, Transcoder, TranscodingJob
 from domain.use_cases.access import load_owned, system
 
@@ -47,14 +54,14 @@ class Dispatch:
     async def send(self, lease: Lease) -> MediaItem:
         """Send a leased attempt to the transcoder.
 
-        An attempt that is over needs no job: nothing is sent. A yes is recorded with the job's id;
-        a final no fails the attempt with `submit_rejected`; no answer leaves it for later.
+        An attempt that is over, or had its jobs, gets none. A yes is recorded with the job's id; a
+        final no fails the attempt with `submit_rejected`; no answer leaves it for later.
         """
         history = await self.store.load(lease.media_id)
         item = fold(stored.event for stored in history)
         if item is None:
             raise AccessDenied(lease.media_id)
-        if not item.runs(lease.attempt):
+        if not item.runs(lease.attempt) or len(item.job_ids) >= MAX_JOBS_PER_ATTEMPT:
             await self.outbox.drop(lease)
             return item
         job = _job(lease.media_id, item, history)
@@ -64,13 +71,17 @@ class Dispatch:
             await self.outbox.postpone(lease, backoff_s(lease.tries), str(error))
             return item
         except TranscoderRejected as error:
-            command: RecordFailure | RecordSubmission = RecordFailure(
-                lease.attempt, None, ErrorCode.SUBMIT_REJECTED, str(error)
-            )
-        else:
-            command = RecordSubmission(lease.attempt, job_id)
-        handled = await handle(self.store, lease.media_id, command, system("dispatcher"))
-        return handled.item
+            refusal = RecordFailure(lease.attempt, None, ErrorCode.SUBMIT_REJECTED, str(error))
+            return (await handle(self.store, lease.media_id, refusal, system("dispatcher"))).item
+        return await self._submitted(lease, job_id)
+
+    async def _submitted(self, lease: Lease, job_id: str) -> MediaItem:
+        command = RecordSubmission(lease.attempt, job_id)
+        item = (await handle(self.store, lease.media_id, command, system("dispatcher"))).item
+        if job_id not in item.job_ids:  # The attempt ended while the job was being queued.
+            with suppress(TranscoderError):  # Its own time limit ends it then.
+                await self.transcoder.cancel(job_id)
+        return item
 
 
 def backoff_s(tries: int) -> float:

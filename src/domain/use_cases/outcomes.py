@@ -26,6 +26,8 @@ from domain.ports import (
 )
 from domain.use_cases.access import load_item, system
 
+NO_MANIFEST = "The job reported success but wrote no manifest."
+
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
@@ -59,12 +61,11 @@ class Outcomes:
         settled = await self._settle_from_bucket(media_id, item, job_id, context)
         if settled is not None:
             return settled
-        message = "The job reported success but wrote no manifest."
-        failure = RecordFailure(attempt, job_id, ErrorCode.OUTPUT_INVALID, message)
+        failure = RecordFailure(attempt, job_id, ErrorCode.OUTPUT_INVALID, NO_MANIFEST)
         return await self.failed(media_id, failure, context)
 
     async def _settle_from_bucket(
-        self, media_id: UUID, item: MediaItem, job_id: str, context: Context
+        self, media_id: UUID, item: MediaItem, job_id: str | None, context: Context
     ) -> MediaItem | None:
         if item.attempt_id is None:
             return None
@@ -74,7 +75,7 @@ class Outcomes:
         if isinstance(found, OutputsInvalid):
             failure = RecordFailure(item.attempt, job_id, ErrorCode.OUTPUT_INVALID, found.reason)
             return await self.failed(media_id, failure, context)
-        completion = RecordCompletion(item.attempt, job_id, found)
+        completion = RecordCompletion(item.attempt, found)
         return (await handle(self.store, media_id, completion, context)).item
 
     async def reconcile(self, job: WatchedJob) -> None:
@@ -97,11 +98,13 @@ class Outcomes:
         await self.failed(job.media_id, failure, context)
 
     async def _replace_lost(self, job: WatchedJob, item: MediaItem, context: Context) -> None:
-        await self.watchlist.close(job.job_id)
         if job.job_id != item.runpod_job_id:
+            await self.watchlist.close(job.job_id)
             return
         if len(item.job_ids) < MAX_JOBS_PER_ATTEMPT:
+            # In this order: a crash in between asks again instead of forgetting the attempt.
             await self.outbox.add(job.media_id, job.attempt)
+            await self.watchlist.close(job.job_id)
             return
         message = "The machine that worked on the file was lost twice."
         failure = RecordFailure(job.attempt, job.job_id, ErrorCode.WORKER_LOST, message)
@@ -115,7 +118,7 @@ class Outcomes:
         if item.status is not Status.TRANSCODING or not overdue:
             return
         job_id = item.runpod_job_id
-        if job_id and await self._settle_from_bucket(media_id, item, job_id, context):
+        if await self._settle_from_bucket(media_id, item, job_id, context):
             return
         open_jobs = await self.watchlist.open_jobs(media_id)
         await self.failed(media_id, _overdue(item), context)
@@ -138,6 +141,8 @@ def _overdue(item: MediaItem) -> RecordFailure:
 
 def _vendor_verdict(state: JobState) -> tuple[ErrorCode, str]:
     # The worker returns `code: sentence` as its error; whatever else is said is RunPod's own.
+    if state.phase is JobPhase.SUCCEEDED:
+        return ErrorCode.OUTPUT_INVALID, NO_MANIFEST
     if state.phase is JobPhase.TIMED_OUT:
         return ErrorCode.TIMED_OUT, "The job ran longer than allowed."
     code, _, message = (state.error or "").partition(": ")

@@ -1,5 +1,6 @@
 """From the announcement of a file to its first attempt."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
@@ -21,6 +22,8 @@ from domain.ports import EventStore, ObjectStorage, PresignedUpload
 from domain.use_cases.access import load_item, load_owned, system
 from domain.use_cases.dispatch import Dispatch
 
+_CONTENT_TYPE = re.compile(r"(?P<kind>video|audio)/[a-z0-9][a-z0-9.+-]*")
+"""In lower case. It becomes a signed header, so nothing else may be in it."""
 _IDEMPOTENT = UUID("6f0d4c4e-0c9b-5f39-9a53-6a8f6a8ea2f5")
 """Namespace of media ids made from an Idempotency-Key (RFC 9562, version 5)."""
 
@@ -72,7 +75,8 @@ class Uploads:
             upload_deadline=await self.store.now() + self.window,
         )
         item = (await handle(self.store, media_id, command, context)).item
-        if (item.file_name, item.content_type, item.declared_size) != (
+        if (item.creator_id, item.file_name, item.content_type, item.declared_size) != (
+            wanted.creator_id,
             wanted.file_name,
             wanted.content_type,
             wanted.size,
@@ -81,16 +85,16 @@ class Uploads:
         return Registered(media_id, item, await self._presign(item))
 
     def _accepted_type(self, wanted: Registration) -> MediaType:
-        kind = wanted.content_type.split("/", 1)[0]
-        if kind not in set(MediaType):
+        known = _CONTENT_TYPE.fullmatch(wanted.content_type)
+        if known is None:
             raise UploadRefused(
-                f"{wanted.content_type} is neither video/… nor audio/…: only those are transcoded."
+                f"{wanted.content_type!r} is neither video/… nor audio/…; only those are taken."
             )
         if not 0 < wanted.size <= self.max_bytes:
             raise UploadRefused(
                 f"A file may have 1 to {self.max_bytes} bytes; {wanted.size} were declared."
             )
-        return MediaType(kind)
+        return MediaType(known["kind"])
 
     async def _presign(self, item: MediaItem) -> PresignedUpload | None:
         if item.status is not Status.UPLOADING:
@@ -138,6 +142,8 @@ class Uploads:
         """
         context = system("sweeper")
         item = await load_item(self.store, media_id)
+        if item.status is not Status.UPLOADING:
+            return
         try:
             await self.complete(media_id, item.creator_id, context)
         except (UploadMissing, UploadMismatch):
