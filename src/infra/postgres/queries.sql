@@ -75,7 +75,8 @@ DELETE FROM outbox WHERE media_id = $1 AND attempt = $2;
 -- name: take_poll
 -- Lease one open job that is due to be asked about: 15 s apart at first, growing to two minutes.
 UPDATE vendor_jobs SET polls = polls + 1,
-    next_poll_at = clock_timestamp() + least(interval '15 seconds' * 1.5 ^ polls, interval '2 minutes')
+    next_poll_at = clock_timestamp()
+        + least(interval '15 seconds' * 1.5 ^ least(polls, 6), interval '2 minutes')
 WHERE job_id = (
     SELECT job_id FROM vendor_jobs WHERE closed_at IS NULL AND next_poll_at <= clock_timestamp()
     ORDER BY next_poll_at LIMIT 1 FOR UPDATE SKIP LOCKED)
