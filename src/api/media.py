@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from starlette.responses import Response
@@ -103,7 +103,8 @@ async def list_media(call: Call) -> Response:
 def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_PAGE
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_PAGE:
+    # The length first: Python refuses to read a number of more than 4300 digits.
+    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= MAX_PAGE:
         raise ApiError(422, "invalid_request", f"limit is a number from 1 to {MAX_PAGE}.")
     return int(text)
 
@@ -121,8 +122,8 @@ def _cursor(text: str | None) -> Cursor | None:
         return None
     try:
         created_at, media_id = base64.urlsafe_b64decode(text).decode().split(" ")
-        return Cursor(datetime.fromisoformat(created_at), UUID(media_id))
-    except (ValueError, binascii.Error):
+        return Cursor(datetime.fromisoformat(created_at).astimezone(UTC), UUID(media_id))
+    except (ValueError, OverflowError, binascii.Error):
         raise ApiError(
             422, "invalid_request", "cursor is the nextCursor of an earlier page."
         ) from None

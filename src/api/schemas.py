@@ -28,11 +28,12 @@ class RequestSchema(Schema):
 class RegisterRequest(RequestSchema):
     """A file to be uploaded."""
 
-    file_name: Annotated[str, StringConstraints(min_length=1, max_length=255)] = Field(
-        examples=["holiday.mp4"]
-    )
+    # jsonb cannot hold NUL, and no file is rightly called with a control character.
+    file_name: Annotated[
+        str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")
+    ] = Field(examples=["holiday.mp4"])
     content_type: Annotated[
-        str, StringConstraints(pattern=r"^[a-z]+/[A-Za-z0-9.+-]{1,100}$", to_lower=True)
+        str, StringConstraints(pattern=r"^[A-Za-z]+/[A-Za-z0-9.+-]{1,100}$", to_lower=True)
     ] = Field(examples=["video/mp4"])
     size: int = Field(gt=0, description="Bytes.", examples=[7340032])
 
