@@ -1,0 +1,68 @@
+"""The application as clients meet it, over ASGI, with its real parts behind it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+from starlette.applications import Starlette
+
+from api.app import create_app
+from infra.bootstrap import Services, open_services
+from infra.settings import Settings
+
+PROBLEM = "application/problem+json"
+PROBES = {"/readyz"}
+"""What answers 503 with a report of its own instead of a problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A started application."""
+
+    app: Starlette
+    settings: Settings
+    http: httpx.AsyncClient
+    """Calls the application. Fails the test for an error that is no problem details."""
+    network: httpx.AsyncClient
+    """Calls everything else: the bucket, RunPod."""
+
+    @property
+    def services(self) -> Services:
+        """What the lifespan opened."""
+        services: Services = self.app.state.services
+        return services
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Service]:
+    """The application on `settings`, from its start-up to its shutdown."""
+    app = create_app(settings, open_services(settings))
+    async with (
+        app.router.lifespan_context(app),
+        client(app, settings) as http,
+        httpx.AsyncClient(trust_env=False, timeout=10.0) as network,
+    ):
+        yield Service(app, settings, http, network)
+
+
+def client(app: Starlette, settings: Settings) -> httpx.AsyncClient:
+    """A client of `app` under its public address."""
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+        base_url=settings.public_app_url,
+        event_hooks={"response": [expect_problem]},
+    )
+
+
+async def expect_problem(response: httpx.Response) -> None:
+    """Every error is an RFC 9457 problem, whatever the test that caused it looks at."""
+    if not response.is_error or response.request.url.path in PROBES:
+        return
+    await response.aread()
+    assert response.headers["content-type"] == PROBLEM, response.text
+    body = response.json()
+    assert body["type"] == f"urn:codex-media:problem:{body['code']}"
+    assert body["status"] == response.status_code
+    assert body["title"]
+    assert body["detail"]
