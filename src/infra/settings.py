@@ -1,11 +1,11 @@
 """Every setting of the service, parsed once from an environment that is handed in."""
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import (
+    AfterValidator,
     AnyHttpUrl,
     BaseModel,
     BeforeValidator,
@@ -48,6 +48,31 @@ def _secret(value: object) -> object:
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 
 
+def _database_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("is not a postgresql:// URL")
+    return value
+
+
+def _webhook_secrets(value: SecretStr) -> SecretStr:
+    for secret in _words(value):
+        decode_secret(secret)
+    return value
+
+
+def _capability_secrets(value: SecretStr) -> SecretStr:
+    for pair in _words(value):
+        _capability_key(pair)
+    return value
+
+
+def _words(value: SecretStr) -> list[str]:
+    words = value.get_secret_value().split()
+    if not words:
+        raise ValueError("is empty")
+    return words
+
+
 class Settings(BaseModel):
     """The service's settings; each field's environment variable is its name in upper case.
 
@@ -56,7 +81,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    database_url: Secret = Field(description="PostgreSQL, as a `postgresql://` URL.")
+    database_url: Annotated[Secret, AfterValidator(_database_url)] = Field(
+        description="PostgreSQL, as a `postgresql://` URL."
+    )
     r2_endpoint: HttpUrlText = Field(description="S3 API of the bucket's provider.")
     r2_bucket: NonEmpty = Field(default="codex-media", description="The bucket.")
     r2_access_key_id: NonEmpty = Field(description="Key id for the bucket.")
@@ -68,10 +95,10 @@ class Settings(BaseModel):
     runpod_endpoint_id: NonEmpty = Field(description="The Serverless endpoint that runs our image.")
     runpod_api_key: Secret = Field(description="RunPod API key.")
     public_app_url: HttpUrlText = Field(description="This service as RunPod and browsers reach it.")
-    webhook_secrets: Secret = Field(
+    webhook_secrets: Annotated[Secret, AfterValidator(_webhook_secrets)] = Field(
         description="`whsec_…` secrets of worker callbacks, space-separated, newest first."
     )
-    capability_secrets: Secret = Field(
+    capability_secrets: Annotated[Secret, AfterValidator(_capability_secrets)] = Field(
         description="`id:base64` keys of tokens in URLs, space-separated, newest first."
     )
     jwt_secret: Secret | None = Field(default=None, description="HS256 secret of sessions.")
@@ -105,32 +132,27 @@ class Settings(BaseModel):
             raise ValueError("JWT_SECRET needs at least 32 bytes (RFC 7518, 3.2)")
         if self.execution_timeout_s > self.transcoding_window_s:
             raise ValueError("EXECUTION_TIMEOUT_S exceeds TRANSCODING_WINDOW_S")
-        for secret in self.webhook_keys:
-            decode_secret(secret)
-        _ = self.capability_keys
         return self
 
     @property
     def webhook_keys(self) -> tuple[str, ...]:
         """The secrets of worker callbacks, newest first."""
-        return tuple(self.webhook_secrets.get_secret_value().split())
+        return tuple(_words(self.webhook_secrets))
 
     @property
     def capability_keys(self) -> tuple[CapabilityKey, ...]:
         """The keys of tokens, newest first. The first signs, all verify."""
-        return tuple(
-            _capability_key(part) for part in self.capability_secrets.get_secret_value().split()
-        )
+        return tuple(_capability_key(pair) for pair in _words(self.capability_secrets))
 
 
 def _capability_key(text: str) -> CapabilityKey:
     key_id, _, encoded = text.partition(":")
     try:
         secret = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error among them
         secret = b""
     if not key_id.isalnum() or len(secret) < 32:
-        raise ValueError("CAPABILITY_SECRETS holds id:base64 pairs of at least 32 random bytes")
+        raise ValueError("holds id:base64 pairs of at least 32 random bytes")
     return CapabilityKey(key_id, secret)
 
 
