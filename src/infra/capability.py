@@ -45,7 +45,8 @@ def verify(keys: Sequence[CapabilityKey], token: str, purpose: Purpose, now_s: f
     if len(parts) != 5 or parts[4] not in known:
         raise CapabilityRefused("the token is malformed or of an unknown key")
     # The MAC comes first: nothing of an unsigned token is interpreted.
-    if not hmac.compare_digest(_mac(known[parts[4]].secret, text).encode(), mac.encode()):
+    expected = _mac(known[parts[4]].secret, text)
+    if not hmac.compare_digest(expected.encode(), mac.encode("utf-8", "surrogatepass")):
         raise CapabilityRefused("the token is forged")
     if parts[0] != purpose:
         raise CapabilityRefused(f"the token is not for {purpose}")
@@ -56,5 +57,5 @@ def verify(keys: Sequence[CapabilityKey], token: str, purpose: Purpose, now_s: f
 
 
 def _mac(secret: bytes, text: str) -> str:
-    digest = hmac.new(secret, text.encode(), hashlib.sha256).digest()
+    digest = hmac.new(secret, text.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
