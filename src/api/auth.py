@@ -96,8 +96,12 @@ class Authenticator:
         if self._jwks is None:
             return (secret.get_secret_value() if secret else ""), ["HS256"]
         # PyJWT fetches keys with blocking I/O; it keeps them for JWKS_LIFESPAN_S.
-        key = await asyncio.to_thread(self._jwks.get_signing_key_from_jwt, token)
-        return key.key, ["RS256", "ES256", "EdDSA"]
+        try:
+            key = await asyncio.to_thread(self._jwks.get_signing_key_from_jwt, token)
+        except ValueError as error:
+            raise jwt.PyJWKClientConnectionError("the key set is not JSON") from error
+        # The whole JWK, which is bound to its own algorithm: the token's header cannot choose.
+        return key, ["RS256", "ES256", "EdDSA"]
 
 
 def _principal(claims: dict[str, Any]) -> Principal:
@@ -114,5 +118,8 @@ def _unauthenticated(detail: str) -> ApiError:
 
 
 def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", ""
     return parts.scheme, parts.netloc
