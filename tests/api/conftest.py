@@ -1,4 +1,4 @@
-"""One service for all tests of the API, each test with creators of its own; and ways to start others."""
+"""One service for all tests of the API, and for each test creators of its own."""
 
 import secrets
 from collections.abc import AsyncIterator, Iterator
