@@ -86,9 +86,11 @@ class S3ObjectStorage:
             try:
                 found = await self._client.head_object(Bucket=self._bucket, Key=key)
             except ClientError as error:
-                if _code(error) in _MISSING:
-                    return None
-                raise
+                if _code(error) not in _MISSING:
+                    raise
+                # An answer to HEAD has no body to tell a missing object from a missing bucket.
+                await self._client.head_bucket(Bucket=self._bucket)
+                return None
         return FoundObject(
             found["ContentLength"], found["ETag"].strip('"'), found.get("ContentType", "")
         )
