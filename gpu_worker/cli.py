@@ -15,7 +15,7 @@ from uuid import UUID, uuid4, uuid5
 
 from pydantic import TypeAdapter, ValidationError
 
-from gpu_worker import ffmpeg, manifest
+from gpu_worker import doctor, ffmpeg, manifest
 from gpu_worker.contract import CreatorId, JobInput, Manifest, MediaType, WorkerError
 from gpu_worker.errors import JobFailed, ToolMissing
 from gpu_worker.manifest import Identity
@@ -47,6 +47,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     transcode.add_argument("--encoder", choices=("auto", "libx264", "h264_nvenc"))
     transcode.add_argument("--creator", default="local", type=_creator_id, metavar="ID")
     transcode.add_argument("--media-id", type=UUID, default=None, metavar="UUID")
+    commands.add_parser(
+        "doctor", help="print a JSON list of what is found of ffmpeg, its features, the encoder"
+    )
     return parser.parse_args(argv)
 
 
@@ -58,8 +61,10 @@ def _creator_id(text: str) -> str:
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run `transcode`. Exit status 0; 1 for a failure, told in one sentence; 2 for wrong usage."""
+    """Run a command. Exit status 0; 1 for a failure, told in one sentence; 2 for wrong usage."""
     arguments = parse(argv)
+    if arguments.command == "doctor":
+        return doctor.tell(environ)
     if not arguments.file.is_file():
         print(f"{arguments.file} is not a file.", file=sys.stderr)
         return USAGE_ERROR
