@@ -1,12 +1,13 @@
 """RunPod Serverless as the transcoder (docs.runpod.io, "Endpoint operations")."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from domain.errors import TranscoderRejected, TranscoderUnavailable
 from domain.ports import JobPhase, JobState, TranscodingJob
@@ -15,6 +16,8 @@ from infra.capability import Capability, mint
 from infra.settings import Settings
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+CALL_LIMIT_S = 30.0
+"""For a whole call: httpx's timeout begins anew with every byte read."""
 MIN_TTL_MS = 10_000
 
 PHASES = {
@@ -30,7 +33,8 @@ PHASES = {
 
 class _Accepted(BaseModel):
     model_config = ConfigDict(extra="ignore")
-    id: str
+    # It goes into paths and the database; all that were ever seen look like `eaebd6e7-…-u1`.
+    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
 
 
 class _Status(BaseModel):
@@ -43,9 +47,12 @@ class _Status(BaseModel):
 class RunpodTranscoder:
     """`domain.ports.Transcoder` over RunPod's HTTP API."""
 
-    def __init__(self, client: httpx.AsyncClient, settings: Settings) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, settings: Settings, limit_s: float = CALL_LIMIT_S
+    ) -> None:
         self._client = client
         self._settings = settings
+        self._limit_s = limit_s
 
     async def submit(self, job: TranscodingJob, now: datetime) -> str:
         """Queue `job`; RunPod's job id.
@@ -116,8 +123,9 @@ class RunpodTranscoder:
     async def _call(self, method: str, path: str, json: object = None) -> httpx.Response:
         url = f"/v2/{self._settings.runpod_endpoint_id}{path}"
         try:
-            answer = await self._client.request(method, url, json=json)
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(self._limit_s):
+                answer = await self._client.request(method, url, json=json)
+        except (httpx.HTTPError, TimeoutError) as error:
             raise TranscoderUnavailable(f"RunPod did not answer: {type(error).__name__}") from error
         if answer.status_code == 404:
             raise _Unknown("RunPod does not know the endpoint or the job (404)")
