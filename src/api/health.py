@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import asyncpg
 from starlette.responses import JSONResponse, Response
 
 from api.operations import Call, answer
@@ -12,7 +13,8 @@ from infra.postgres.migrations import SchemaBehind, require_current
 from infra.postgres.pool import UNAVAILABLE
 
 CHECK_TIMEOUT_S = 3.0
-AWAY: tuple[type[Exception], ...] = (StorageUnavailable, *UNAVAILABLE)
+AWAY: tuple[type[Exception], ...] = (StorageUnavailable, asyncpg.PostgresError, *UNAVAILABLE)
+"""A probe tells of every failure of a part: refused passwords and lost rights too."""
 
 
 async def livez(_: Call) -> Response:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
 
 from domain import errors as e
 from infra.postgres.pool import UNAVAILABLE
@@ -98,12 +99,22 @@ async def on_api_error(_: Request, error: Exception) -> Response:
     return problem(error.status, error.code, error.detail, headers, **error.extra)
 
 
-async def on_http_exception(_: Request, error: Exception) -> Response:
+async def on_http_exception(request: Request, error: Exception) -> Response:
     """What Starlette itself refuses: unknown routes and methods."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     code = SPECIFIC_CODES.get(error.status_code, "refused")
-    headers = dict(error.headers) if error.headers else None
+    headers = {"allow": _allowed(request)} if error.status_code == 405 else None
     return problem(error.status_code, code, error.detail, headers)
+
+
+def _allowed(request: Request) -> str:
+    # Starlette names the methods of the first route that fits the path, RFC 9110, 15.5.6, all.
+    fitting = (
+        route.methods or set()
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+    )
+    return ", ".join(sorted(set().union(*fitting)))
 
 
 async def on_unavailable(request: Request, error: Exception) -> Response:
