@@ -1,5 +1,6 @@
 """The application as clients meet it, over ASGI, with its real parts behind it."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ import httpx
 from starlette.applications import Starlette
 
 from api.app import create_app
+from api.openapi import document
+from api.routes import OPERATIONS
 from infra.bootstrap import Services, open_services
 from infra.settings import Settings
 
@@ -51,7 +54,7 @@ def client(app: Starlette, settings: Settings) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False),
         base_url=settings.public_app_url,
-        event_hooks={"response": [expect_problem]},
+        event_hooks={"response": [expect_problem, expect_described]},
     )
 
 
@@ -66,3 +69,25 @@ async def expect_problem(response: httpx.Response) -> None:
     assert body["status"] == response.status_code
     assert body["title"]
     assert body["detail"]
+
+
+DESCRIPTION = document(OPERATIONS, "test")
+_ROUTES = [
+    (
+        operation,
+        re.compile(re.sub(r"\{\w+\}", "[^/]+", operation.path.replace("{path:path}", ".+"))),
+    )
+    for operation in OPERATIONS
+]
+
+
+async def expect_described(response: httpx.Response) -> None:
+    """Every status is one that the OpenAPI document promises for the operation."""
+    request = response.request
+    for operation, path in _ROUTES:
+        if operation.method == request.method and path.fullmatch(request.url.path):
+            described = DESCRIPTION["paths"][operation.path.replace(":path}", "}")]
+            promised = described[operation.method.lower()]["responses"]
+            assert str(response.status_code) in promised, (request.method, operation.path)
+            return
+    assert response.status_code in {404, 405}
