@@ -8,6 +8,7 @@ sweeper     ends states that have outlived their deadline
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from uuid import UUID
 
 from domain.errors import DomainError, StorageUnavailable, TranscoderError
 from domain.lifecycle import Status
@@ -49,16 +50,24 @@ async def reconcile_once(services: Services) -> bool:
 
 
 async def sweep_once(services: Services) -> bool:
-    """End every state that is overdue; whether there was one."""
+    """End every state that is overdue; whether there may be more that can be ended now."""
     found = await overdue(services.pool, SWEEP_BATCH)
-    for media_id, status in found:
-        expire = services.uploads if status is Status.UPLOADING else services.outcomes
-        try:
-            await expire.expire(media_id)
-        except EXPECTED as error:
-            # One item that cannot be ended now must not keep the others from ending.
-            log.warning("sweeper: media=%s: %s", media_id, error)
-    return bool(found) and len(found) == SWEEP_BATCH
+    ended = [await _end(services, media_id, status) for media_id, status in found]
+    return len(found) == SWEEP_BATCH and any(ended)
+
+
+async def _end(services: Services, media_id: UUID, status: Status) -> bool:
+    """Whether the item could be ended: one that cannot must not keep the others from ending."""
+    expire = services.uploads if status is Status.UPLOADING else services.outcomes
+    try:
+        await expire.expire(media_id)
+    except EXPECTED as error:
+        log.warning("sweeper: media=%s: %s", media_id, error)
+        return False
+    except Exception:
+        log.exception("sweeper: media=%s: unexpected; going on", media_id)
+        return False
+    return True
 
 
 async def run_loops(services: Services, stop: asyncio.Event) -> None:
