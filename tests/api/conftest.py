@@ -11,6 +11,7 @@ from botocore.client import BaseClient
 from infra.embedded.runpod_local import RunpodEndpoint
 from infra.embedded.stack_secrets import StackSecrets
 from infra.settings import Settings, load
+from tests.api.console import Console
 from tests.api.service import Service, running
 from tests.api.studio import Studio
 from tests.conftest import PUBLIC_URL, TEMPLATE, _new_database
@@ -79,3 +80,12 @@ async def studio(service: Service, s3: BaseClient) -> AsyncIterator[Studio]:
 async def stranger(service: Service, s3: BaseClient) -> Studio:
     """Another creator of the same service."""
     return Studio(service, s3, f"mallory-{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def console(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Console:
+    """The command line, in an environment that knows of no service."""
+    for name in ("DATABASE_URL", "CODEX_MEDIA_URL", "CODEX_MEDIA_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    return Console(monkeypatch, capsys)

@@ -112,6 +112,18 @@ class Gpu:
         self._s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
 
 
+async def take_jobs(service: Service) -> list[dict[str, object]]:
+    """All jobs in RunPod's queue, as a worker gets them. Those of earlier tests are among them."""
+    settings = service.settings
+    answer = await service.network.get(
+        f"{settings.runpod_base_url}/v2/{settings.runpod_endpoint_id}/job-take-batch/tests",
+        params={"batch_size": 1000},
+        headers={"authorization": settings.runpod_api_key.get_secret_value()},
+    )
+    jobs: list[dict[str, object]] = answer.json() if answer.status_code == 200 else []
+    return jobs
+
+
 def failure(job: Job, code: WorkerErrorCode = WorkerErrorCode.ENCODE_FAILED) -> Report:
     """The report of a job that was given up."""
     error = WorkerError(

@@ -15,8 +15,8 @@ from infra import capability
 from infra.embedded.ports import free_port
 from infra.loops import dispatch_once
 from infra.settings import load
-from tests.api.gpu import WEBHOOK
-from tests.api.service import Service, running
+from tests.api.gpu import WEBHOOK, take_jobs
+from tests.api.service import running
 from tests.api.studio import VIDEO, Studio
 from tests.conftest import PUBLIC_URL
 
@@ -51,7 +51,7 @@ async def test_the_job_names_the_upload_and_holds_no_secret(studio: Studio) -> N
     await studio.post(f"/api/media/{media_id}/complete", traceparent=traceparent)
     job = await studio.job(media_id)
 
-    taken = await take_job(studio.service, job.job_id)
+    taken = next(each for each in await take_jobs(studio.service) if each["id"] == job.job_id)
 
     wanted = JobInput.model_validate(taken["input"])
     assert (wanted.media_id, wanted.attempt, wanted.attempt_id) == job[:3]
@@ -65,18 +65,6 @@ async def test_the_job_names_the_upload_and_holds_no_secret(studio: Studio) -> N
     token = str(taken["webhook"]).removeprefix(f"{PUBLIC_URL}{WEBHOOK}/")
     found = capability.verify(settings.capability_keys, token, "webhook", 0)
     assert (found.media_id, found.attempt) == (media_id, 1)
-
-
-async def take_job(service: Service, job_id: str) -> dict[str, object]:
-    """The job as a worker gets it. Jobs of earlier tests are in the queue before it."""
-    settings = service.settings
-    answer = await service.network.get(
-        f"{settings.runpod_base_url}/v2/{settings.runpod_endpoint_id}/job-take-batch/tests",
-        params={"batch_size": 1000},
-        headers={"authorization": settings.runpod_api_key.get_secret_value()},
-    )
-    jobs: list[dict[str, object]] = answer.json()
-    return next(job for job in jobs if job["id"] == job_id)
 
 
 async def test_an_upload_stands_while_runpod_is_away_and_is_sent_later(

@@ -1,0 +1,115 @@
+"""The parts of the documents that are made from the code. `python -m tests.docs` rewrites them.
+
+Each stands between `<!-- NAME -->` and `<!-- /NAME -->`; `tests/test_docs.py` compares.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pydantic.fields import FieldInfo
+
+from api.operations import Operation
+from api.routes import OPERATIONS
+from domain.failure import ADVICE
+from domain.lifecycle import mermaid
+from infra.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+
+
+class BlockMissing(Exception):
+    """A document lacks the marks between which a part belongs."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        super().__init__(f"{path} has no <!-- {name} --> … <!-- /{name} -->")
+
+
+def lifecycle() -> str:
+    """The states and their moves, drawn."""
+    return f"```mermaid\n{mermaid()}\n```"
+
+
+def routes() -> str:
+    """Every route: how it is called, who may, what it does."""
+    return _table(("call", "who", "does"), (_route(operation) for operation in OPERATIONS))
+
+
+def _route(operation: Operation) -> tuple[str, str, str]:
+    path = operation.path.replace(":path}", "}")
+    who = ", ".join(sorted(operation.roles)) or "anyone"
+    return f"`{operation.method} {path}`", who, operation.summary
+
+
+def settings() -> str:
+    """Every setting of the service."""
+    rows = (_setting(name, field) for name, field in Settings.model_fields.items())
+    return _table(("variable", "default", "meaning"), rows)
+
+
+def _setting(name: str, field: FieldInfo) -> tuple[str, str, str]:
+    default = "required" if field.is_required() else f"`{field.default}`"
+    if field.default is None:
+        default = "none"
+    return f"`{name.upper()}`", default, field.description or ""
+
+
+def errors() -> str:
+    """Every reason for `failed`, and what a creator can do."""
+    rows = (
+        (f"`{code}`", "yes" if advice.retryable else "no", advice.hint)
+        for code, advice in ADVICE.items()
+    )
+    return _table(("code", "retryable", "hint"), rows)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+BLOCKS: dict[str, tuple[Path, Callable[[], str]]] = {
+    "lifecycle": (ROOT / "README.md", lifecycle),
+    "routes": (ROOT / "README.md", routes),
+    "settings": (ROOT / "docs/settings.md", settings),
+    "errors": (ROOT / "docs/errors.md", errors),
+}
+"""Where each part stands and what makes it."""
+
+
+def written(name: str, path: Path) -> str:
+    """The part as the document has it; `BlockMissing` where it has none."""
+    found = _pattern(name).findall(path.read_text("utf-8"))
+    if len(found) != 1:
+        raise BlockMissing(name, path)
+    part: str = found[0]
+    return part
+
+
+def rewrite(name: str, path: Path, part: str) -> bool:
+    """Put `part` between its marks; whether that changed anything."""
+    if written(name, path) == part:
+        return False
+    block = f"<!-- {name} -->\n{part}\n<!-- /{name} -->"
+    path.write_text(_pattern(name).sub(lambda _: block, path.read_text("utf-8")), "utf-8")
+    return True
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", re.DOTALL)
+
+
+def main() -> None:
+    """Rewrite every part that is not what the code says."""
+    for name, (path, make) in BLOCKS.items():
+        if rewrite(name, path, make()):
+            sys.stdout.write(f"{path.relative_to(ROOT)}: {name} rewritten\n")
+
+
+if __name__ == "__main__":
+    main()
