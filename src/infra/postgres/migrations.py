@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
     PoolConnectionProxy = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
-MIGRATIONS = Path(__file__).parents[3] / "migrations"
+_HERE = Path(__file__)
+MIGRATIONS = next(
+    folder / "migrations"
+    for folder in (_HERE.parents[2], _HERE.parents[3])
+    if (folder / "migrations" / "0001_history.sql").is_file()
+)
+"""Beside the packages where they are installed from a wheel, beside `src` in a checkout."""
 _LOCK = 0x636F646578
 """Key of the advisory lock that lets one migrating process in at a time."""
 WAIT_S = 120.0
