@@ -1,0 +1,178 @@
+"""The output gate on real objects: only a manifest that the bucket bears out counts."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from domain.commands import Outputs
+from domain.events import MediaType
+from domain.media import attempt_id
+from domain.ports import OutputsInvalid
+from gpu_worker.contract import ManifestObject
+from infra.output_gate import MAX_MANIFEST_BYTES, BucketOutputGate
+from tests import factories as f
+from tests.infra.bucket import OpenBucket
+from tests.infra.outputs import (
+    ATTEMPT_ID,
+    AUDIO_OBJECTS,
+    LAYOUT,
+    OBJECTS,
+    RENDITION,
+    audio_manifest,
+    listed,
+    manifest,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def judged(
+    bucket: OpenBucket, of: MediaType = MediaType.VIDEO, attempt: UUID = ATTEMPT_ID
+) -> Outputs | OutputsInvalid | None:
+    """What the gate says of what is in the bucket."""
+    gate = BucketOutputGate(bucket.storage)
+    return await gate.inspect(f.MEDIA_ID, f.CREATOR, of, attempt)
+
+
+async def reason(bucket: OpenBucket) -> str:
+    """Why the gate refuses what is in the bucket."""
+    found = await judged(bucket)
+    assert isinstance(found, OutputsInvalid), found
+    return found.reason
+
+
+async def store(bucket: OpenBucket, body: str | bytes, objects: Mapping[str, bytes]) -> bytes:
+    """Put the objects, and the manifest last."""
+    encoded = body.encode() if isinstance(body, str) else body
+    await bucket.put({**objects, LAYOUT.manifest: encoded})
+    return encoded
+
+
+async def test_outputs_that_fit_their_manifest_are_taken_over(open_bucket: OpenBucket) -> None:
+    body = await store(open_bucket, manifest(encoder_note="no GPU").to_json(), OBJECTS)
+    assert await judged(open_bucket) == f.video_outputs("no GPU")._replace(
+        manifest_sha256=hashlib.sha256(body).hexdigest()
+    )
+
+
+async def test_audio_outputs_have_a_waveform_and_no_poster(open_bucket: OpenBucket) -> None:
+    body = await store(open_bucket, audio_manifest().to_json(), AUDIO_OBJECTS)
+    assert await judged(open_bucket, MediaType.AUDIO) == f.audio_outputs()._replace(
+        manifest_sha256=hashlib.sha256(body).hexdigest()
+    )
+
+
+async def test_outputs_without_a_manifest_are_not_finished(open_bucket: OpenBucket) -> None:
+    await open_bucket.put(OBJECTS)
+    assert await judged(open_bucket) is None
+
+
+async def test_manifest_of_another_attempt_does_not_count(open_bucket: OpenBucket) -> None:
+    await store(open_bucket, manifest().to_json(), OBJECTS)
+    assert await judged(open_bucket, attempt=attempt_id(f.MEDIA_ID, 2)) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"{", id="cut"),
+        pytest.param(b"[]", id="list"),
+        pytest.param(b"\xff\xfe\x00", id="no text"),
+        pytest.param(b"[" * 100_000, id="deep"),
+        pytest.param(b'{"schemaVersion": 2}', id="newer"),
+        pytest.param(manifest(duration_seconds=-1).to_json().encode(), id="negative duration"),
+        pytest.param(
+            manifest().to_json().replace('s":12.5', 's":Infinity').encode(),
+            id="endless",
+            marks=pytest.mark.xfail(strict=True, reason="the contract allows infinite numbers"),
+        ),
+    ],
+)
+async def test_malformed_manifest_is_invalid(open_bucket: OpenBucket, body: bytes) -> None:
+    await store(open_bucket, body, OBJECTS)
+    assert "malformed" in await reason(open_bucket)
+
+
+async def test_oversized_manifest_is_invalid(open_bucket: OpenBucket) -> None:
+    await store(open_bucket, b" " * (MAX_MANIFEST_BYTES + 1), {})
+    assert f"more than {MAX_MANIFEST_BYTES} bytes" in await reason(open_bucket)
+
+
+@pytest.mark.parametrize("key", OBJECTS, ids=lambda key: key.rpartition("/")[2])
+async def test_object_that_is_missing_is_named(open_bucket: OpenBucket, key: str) -> None:
+    left = {other: body for other, body in OBJECTS.items() if other != key}
+    await store(open_bucket, manifest().to_json(), left)
+    assert f"{key} is missing" in await reason(open_bucket)
+
+
+@pytest.mark.parametrize(
+    "key", [f"{LAYOUT.prefix}720p_000.ts", LAYOUT.thumbnail], ids=["segment", "poster"]
+)
+async def test_object_of_another_size_is_named_with_both_sizes(
+    open_bucket: OpenBucket, key: str
+) -> None:
+    declared = len(OBJECTS[key])
+    await store(open_bucket, manifest().to_json(), OBJECTS | {key: b"short"[: declared - 1]})
+    assert key in await reason(open_bucket)
+    assert f"the manifest says {declared} bytes" in await reason(open_bucket)
+
+
+FOREIGN = "creator-2/hls/0190a1b2-0000-4000-8000-000000000001/master.m3u8"
+
+
+def without(key: str) -> tuple[ManifestObject, ...]:
+    """The list of objects without one."""
+    return tuple(found for found in listed(OBJECTS) if found.key != key)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        pytest.param({"media_id": uuid4()}, "another item", id="another item"),
+        pytest.param({"type": "audio"}, "another item", id="another type"),
+        pytest.param({"hls_master_key": FOREIGN}, "not this item's", id="foreign master"),
+        pytest.param({"hls_preview_key": LAYOUT.master}, "not this item's", id="wrong preview"),
+        pytest.param({"thumbnail_key": FOREIGN}, "not this item's", id="foreign poster"),
+        pytest.param({"waveform_key": FOREIGN}, "not this item's", id="foreign waveform"),
+        pytest.param(
+            {"objects": (*listed(OBJECTS), *listed({FOREIGN: b""}))},
+            "lists objects that are not this item's",
+            id="foreign object",
+        ),
+        pytest.param({"objects": ()}, "does not list", id="lists nothing"),
+        pytest.param(
+            {"objects": without(LAYOUT.master)}, f"not list {LAYOUT.master}", id="master unlisted"
+        ),
+        pytest.param(
+            {"objects": without(LAYOUT.thumbnail)},
+            f"not list {LAYOUT.thumbnail}",
+            id="poster unlisted",
+        ),
+        pytest.param(
+            {"objects": without(RENDITION.playlist_key)},
+            f"not list {RENDITION.playlist_key}",
+            id="rendition unlisted",
+        ),
+        pytest.param(
+            {"objects": (*listed(OBJECTS), *listed({LAYOUT.master: b"two sizes"}))},
+            f"{LAYOUT.master} has",
+            id="one object of two sizes",
+        ),
+    ],
+)
+async def test_manifest_that_names_what_it_must_not_is_refused(
+    open_bucket: OpenBucket, changed: dict[str, Any], said: str
+) -> None:
+    await store(open_bucket, manifest(**changed).to_json(), OBJECTS | {FOREIGN: b""})
+    assert said in await reason(open_bucket)
+
+
+async def test_field_that_a_newer_worker_adds_is_ignored(open_bucket: OpenBucket) -> None:
+    newer = json.loads(manifest().to_json()) | {"dolbyVision": True}
+    await store(open_bucket, json.dumps(newer), OBJECTS)
+    assert isinstance(await judged(open_bucket), Outputs)
