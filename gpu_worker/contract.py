@@ -24,6 +24,10 @@ CreatorId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]
 """A creator's id becomes the first part of every key, so it can hold neither `/` nor `.`."""
 
 
+Visible = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,150}$")]
+"""An id or name made by a program: printable ASCII without spaces."""
+
+
 class WireModel(BaseModel):
     """Base of every message: camelCase aliases, frozen, unknown fields ignored."""
 
@@ -102,7 +106,7 @@ class Progress(WireModel):
 
     percent: float = Field(ge=0, le=100)
     stage: Literal["download", "probe", "encode", "upload", "finish"]
-    rung: str | None = None
+    rung: Visible | None = None
 
 
 class Rendition(WireModel):
@@ -138,7 +142,7 @@ class ReportOutput(WireModel):
     encoder: Encoder | None = None
     encoder_note: str | None = None
     """Why a lesser encoder was used, e.g. `libx264 instead of h264_nvenc: …`."""
-    worker: str | None = None
+    worker: Visible | None = None
     manifest_sha256: Sha256Hex | None = None
 
 
@@ -146,7 +150,7 @@ class Report(WireModel):
     """Body of the worker's signed callback (`POST /api/transcoding/webhook`)."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    job_id: str
+    job_id: Visible
     status: Literal["started", "progress", "completed", "failed"]
     output: ReportOutput
     progress: Progress | None = None
@@ -172,9 +176,9 @@ class Manifest(WireModel):
     media_id: UUID
     attempt: int = Field(ge=1)
     attempt_id: UUID
-    job_id: str
+    job_id: Visible
     type: MediaType
-    worker: str
+    worker: Visible
     encoder: Encoder
     encoder_note: str | None = None
     input_key: str

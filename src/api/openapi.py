@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.auth import COOKIE
-from api.operations import Operation
+from api.operations import JSON, Operation
 from api.problems import MEDIA_TYPE, Problem
 
 REF = "#/components/schemas/{model}"
@@ -45,8 +45,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "parameters": _parameters(operation),
         "responses": _responses(operation),
     }
-    if operation.body:
-        content = {"application/json": {"schema": _ref(operation.body)}}
+    if body := operation.body or operation.raw_body:
+        content = {JSON: {"schema": _ref(body)}}
         described["requestBody"] = {"required": True, "content": content}
     if operation.roles:
         described["security"] = [{"bearer": []}, {"cookie": []}]
@@ -70,16 +70,20 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
         for name, text in operation.query.items()
     ]
-    return path + query
+    headers = [
+        {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+        for name, text in operation.headers.items()
+    ]
+    return path + query + headers
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
     answers: dict[str, Any] = {}
     for status, model in operation.answers.items():
         answers[str(status)] = {"description": "As asked." if status < 300 else "See status."}
-        if model:
-            content = {"application/json": {"schema": _ref(model)}}
-            answers[str(status)]["content"] = content
+        schema = {"schema": _ref(model)} if model else {}
+        if model or operation.media_types != (JSON,):
+            answers[str(status)]["content"] = dict.fromkeys(operation.media_types, schema)
     for status in _problem_statuses(operation):
         content = {MEDIA_TYPE: {"schema": _ref(Problem)}}
         answers.setdefault(str(status), {"description": "A problem.", "content": content})
@@ -101,8 +105,7 @@ def _schemas(operations: tuple[Operation, ...]) -> dict[str, Any]:
     used: set[type[BaseModel]] = {Problem}
     for operation in operations:
         used |= {model for model in operation.answers.values() if model}
-        if operation.body:
-            used.add(operation.body)
+        used |= {body for body in (operation.body, operation.raw_body) if body}
     ordered = sorted(used, key=lambda model: model.__name__)
     _, schema = models_json_schema(
         [(model, "validation") for model in ordered], by_alias=True, ref_template=REF

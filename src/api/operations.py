@@ -76,6 +76,12 @@ class Operation:
     body: type[BaseModel] | None = None
     query: dict[str, str] = field(default_factory=dict)
     """Query parameters and what they mean."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Request headers and what they mean."""
+    raw_body: type[BaseModel] | None = None
+    """What the endpoint itself reads and verifies before it parses it."""
+    media_types: tuple[str, ...] = (JSON,)
+    """What it answers in, by Accept where there are several."""
     problems: tuple[int, ...] = ()
     """Problem statuses beside those every operation can answer."""
 

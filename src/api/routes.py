@@ -2,7 +2,7 @@
 
 from api import health, media, playback, transcoding, webhooks
 from api.auth import Role
-from api.operations import Operation
+from api.operations import JSON, Operation
 from api.schemas import (
     Health,
     HistoryOut,
@@ -15,6 +15,7 @@ from api.schemas import (
     StatusOut,
     WebhookAck,
 )
+from gpu_worker.contract import Report
 
 CREATORS = frozenset({Role.CREATOR})
 READERS = frozenset({Role.CREATOR, Role.AUDITOR, Role.ADMIN})
@@ -24,6 +25,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST", "/api/media", media.register_media,
         "Register a file; answers how to upload it. Idempotency-Key honoured",
         {201: RegisteredOut}, CREATORS, RegisterRequest,
+        headers={"Idempotency-Key": "The same key and request name the same item again."},
     ),
     Operation(
         "GET", "/api/media", media.list_media,
@@ -53,7 +55,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET", "/api/media/{media_id}/events", media.read_history,
         "The item's history with its hashes, as JSON or NDJSON by Accept",
-        {200: HistoryOut}, READERS,
+        {200: HistoryOut}, READERS, media_types=(JSON, media.NDJSON),
     ),
     Operation(
         "GET", "/api/media/{media_id}/playback", playback.read_playback,
@@ -63,12 +65,13 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET", "/api/playback/{token}/{path:path}", playback.play,
         "A playlist with signed segments, for the bearer of the URL",
-        {200: None}, problems=(403, 404),
+        {200: None}, media_types=(playback.HLS,), problems=(403, 404),
     ),
     Operation(
         "GET", "/api/transcoding/status/{media_id}", transcoding.read_status,
         "Status, outputs and progress; ETag and 304",
         {200: StatusOut, 304: None}, CREATORS,
+        headers={"If-None-Match": "The ETag of an earlier answer: 304 if nothing changed."},
     ),
     Operation(
         "POST", "/api/transcoding/retry", transcoding.retry_transcoding,
@@ -78,7 +81,12 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST", "/api/transcoding/webhook", webhooks.worker_webhook,
         "The worker's signed callback (Standard Webhooks)",
-        {200: WebhookAck}, problems=(401, 413, 422),
+        {200: WebhookAck}, raw_body=Report, problems=(401, 413, 422),
+        headers={
+            "webhook-id": "Names the message; a second delivery changes nothing.",
+            "webhook-timestamp": "Unix seconds, within five minutes.",
+            "webhook-signature": "`v1,` and the Base64 of an HMAC-SHA256; several by spaces.",
+        },
     ),
     Operation(
         "POST", "/api/transcoding/webhook/{token}", webhooks.runpod_webhook,

@@ -21,7 +21,7 @@ def steps(pytest_args: list[str]) -> list[tuple[str, list[str]]]:
         ("format", [*module, "ruff", "format", "--check", "."]),
         ("import contracts", [str(scripts / "lint-imports")]),
         ("types", [*module, "mypy"]),
-        ("tests", [*module, "pytest", *pytest_args]),
+        ("tests", [*module, "pytest", "-n", "2", *pytest_args]),
     ]
 
 

@@ -44,7 +44,10 @@ def environment(data: Path) -> Mapping[str, str]:
     path = data / RUNNING
     if not path.is_file():
         raise NothingRunning(data)
-    found: dict[str, str] = json.loads(path.read_text("utf-8"))
+    try:
+        found: dict[str, str] = json.loads(path.read_text("utf-8"))
+    except ValueError:
+        raise NothingRunning(data) from None
     return found
 
 
