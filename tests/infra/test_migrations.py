@@ -21,20 +21,30 @@ SOURCE = Path(__file__).parents[2] / "src"
 PROGRAM = """
 import asyncio, sys
 from infra.postgres.migrations import migrate
+print("ready", flush=True)
+input()
 print(*asyncio.run(migrate(sys.argv[1])))
 """
 CUT = (BadMigrationError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 
-async def run_migrate(dsn: str) -> list[str]:
-    """Migrate in a process of its own; the names it says it applied."""
+async def start_process(dsn: str) -> asyncio.subprocess.Process:
+    """A process that is about to migrate, and waits for a line to do it."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PROGRAM, dsn),
         env={"PYTHONPATH": str(SOURCE), "PATH": ""},
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    output, problems = await asyncio.wait_for(process.communicate(), 30)
+    assert process.stdout is not None
+    assert await asyncio.wait_for(process.stdout.readline(), 30) == b"ready\n"
+    return process
+
+
+async def finish(process: asyncio.subprocess.Process) -> list[str]:
+    """Let it migrate; the names it says it applied."""
+    output, problems = await asyncio.wait_for(process.communicate(b"\n"), 30)
     assert process.returncode == 0, problems.decode()
     return output.decode().split()
 
@@ -81,7 +91,8 @@ def test_installed_wheel_finds_its_migrations(tmp_path: Path) -> None:
 async def test_processes_that_start_together_apply_each_migration_once(
     bare_dsn: str, dsn: str
 ) -> None:
-    applied = await asyncio.gather(*(run_migrate(bare_dsn) for _ in range(PROCESSES)))
+    processes = await asyncio.gather(*(start_process(bare_dsn) for _ in range(PROCESSES)))
+    applied = await asyncio.gather(*(finish(process) for process in processes))
     assert sorted(applied, key=len) == [[]] * (PROCESSES - 1) + [ALL]
     assert await schema(bare_dsn) == await schema(dsn)
 

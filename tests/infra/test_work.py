@@ -10,6 +10,7 @@ from domain.lifecycle import Status
 from domain.ports import Lease, WatchedJob
 from infra.postgres.event_store import PostgresEventStore
 from infra.postgres.pool import Pool
+from infra.postgres.queries import sql
 from infra.postgres.work import LEASE, PostgresOutbox, PostgresWatchlist, overdue
 from tests import factories as f
 from tests.infra import lives
@@ -55,6 +56,25 @@ async def test_attempt_is_leased_to_one_of_many_takers(
     await live(store, lives.REQUESTED)
     taken = await asyncio.gather(*(outbox.take() for _ in range(TAKERS)))
     assert [lease for lease in taken if lease] == [Lease(f.MEDIA_ID, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "arguments"),
+    [
+        ("take_dispatch", (LEASE,)),
+        ("take_dispatch_of", (f.MEDIA_ID, LEASE)),
+        ("take_poll", ()),
+    ],
+)
+async def test_taker_passes_over_what_another_is_just_taking(
+    pool: Pool, store: PostgresEventStore, statement: str, arguments: tuple[object, ...]
+) -> None:
+    await live(store, lives.SUBMITTED)
+    await PostgresOutbox(pool).add(f.MEDIA_ID, 1)
+    await make_due(pool)
+    async with pool.acquire() as first, first.transaction():
+        assert await first.fetch(sql(statement), *arguments)
+        assert await pool.fetch(sql(statement), *arguments, timeout=2) == []
 
 
 async def test_takers_of_one_item_and_of_any_share_no_lease(
