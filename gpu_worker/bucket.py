@@ -1,5 +1,6 @@
 """The connection to R2, and what its errors mean. Any other S3 store will do."""
 
+import logging
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from gpu_worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
+
+logger = logging.getLogger(__name__)
 
 STORAGE_ERRORS = (ClientError, BotoCoreError, aiohttp.ClientError, TimeoutError)
 
@@ -45,9 +48,10 @@ def code_of(error: Exception) -> str | None:
 
 
 def unavailable(error: BaseException) -> JobFailed:
-    """`storage_unavailable`, with what the store said for operators."""
+    """`storage_unavailable`. What the store said is logged: it may name hosts and keys."""
+    logger.warning("bucket: %s: %s", type(error).__name__, error)
     return JobFailed(
         WorkerErrorCode.STORAGE_UNAVAILABLE,
         "Our file storage could not be reached; a retry may help.",
-        f"{type(error).__name__}: {error}",
+        type(error).__name__,
     )

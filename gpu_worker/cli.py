@@ -63,8 +63,10 @@ def _creator_id(text: str) -> str:
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run a command. Exit status 0; 1 for a failure, told in one sentence; 2 for wrong usage."""
     arguments = parse(argv)
-    if arguments.command == "doctor":
-        return doctor.tell(environ)
+    return doctor.tell(environ) if arguments.command == "doctor" else _main(arguments, environ)
+
+
+def _main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if not arguments.file.is_file():
         print(f"{arguments.file} is not a file.", file=sys.stderr)
         return USAGE_ERROR
@@ -78,6 +80,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return _fail(failure.to_wire(), failure.sentence, as_json=arguments.json)
     except (ToolMissing, ValidationError) as error:
         print(error, file=sys.stderr)
+        return USAGE_ERROR
+    except OSError as error:
+        print(f"{arguments.out} cannot be written: {error.strerror}.", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         return 130
@@ -119,7 +124,7 @@ def _identity(arguments: argparse.Namespace, kind: MediaType) -> Identity:
     job = JobInput(
         media_id=media_id,
         attempt=1,
-        attempt_id=uuid5(media_id, "1"),
+        attempt_id=uuid5(media_id, "attempt/1"),
         type=kind,
         creator_id=arguments.creator,
         input_key=f"{arguments.creator}/originals/{media_id}/{arguments.file.name}",

@@ -32,7 +32,11 @@ class WireModel(BaseModel):
     """Base of every message: camelCase aliases, frozen, unknown fields ignored."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
     )
 
     def to_json(self) -> str:

@@ -19,14 +19,14 @@ from pydantic import ValidationError
 from gpu_worker import manifest
 from gpu_worker.bucket import connect
 from gpu_worker.callback import ProgressBoard, Reporter
-from gpu_worker.contract import JobInput, Manifest, ReportOutput, WorkerErrorCode
+from gpu_worker.contract import JobInput, ReportOutput, WorkerErrorCode
 from gpu_worker.downloader import Download
 from gpu_worker.errors import JobFailed
 from gpu_worker.manifest import Identity
 from gpu_worker.packager import Packager
 from gpu_worker.settings import WorkerSettings
 from gpu_worker.tools import EncoderChoice, Tools, choose_encoder
-from gpu_worker.uploader import Uploader
+from gpu_worker.uploader import Published, Uploader
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Worker:
             raise JobFailed(
                 WorkerErrorCode.ENCODE_FAILED,
                 "Converting this file failed on our side; a retry may help.",
-                f"{type(error).__name__}: {error}",
+                type(error).__name__,  # Its text may name hosts and keys; the log has it.
             ) from error
 
     async def _run(self, identity: Identity, reporter: Reporter) -> ReportOutput:
@@ -94,8 +94,8 @@ class Worker:
             encoder = await self._choose_encoder(room)
             await reporter.started(_with_encoder(reporter.output(), identity, encoder))
             async with reporter.reporting(board, self._settings.progress_interval_seconds):
-                finished, digest = await self._produce(room, identity, encoder, board, started)
-        return _completed(reporter.output(), finished, digest)
+                published = await self._produce(room, identity, encoder, board, started)
+        return _completed(reporter.output(), published)
 
     async def _produce(
         self,
@@ -104,8 +104,8 @@ class Worker:
         encoder: EncoderChoice,
         board: ProgressBoard,
         started: float,
-    ) -> tuple[Manifest, str]:
-        """Download, package, upload. The manifest, and the SHA-256 of what was stored as such."""
+    ) -> Published:
+        """Download, package, upload."""
         settings, job, layout = self._settings, identity.job, identity.layout
         async with connect(settings) as client:
             source, tree = room / "input", room / "tree"
@@ -127,10 +127,9 @@ class Worker:
             gpu_seconds = time.monotonic() - started
             finished = await asyncio.to_thread(manifest.build, tree, package, identity, gpu_seconds)
             uploader = Uploader(client, settings.r2_bucket, layout, settings.upload_connections)
-            digest = await uploader.publish(
+            return await uploader.publish(
                 tree, finished, lambda share: board.update("upload", share)
             )
-        return finished, digest
 
     async def _choose_encoder(self, cwd: Path) -> EncoderChoice:
         if self._encoder is None:
@@ -144,13 +143,13 @@ def _with_encoder(output: ReportOutput, identity: Identity, choice: EncoderChoic
     return output.model_copy(update={"encoder": choice.encoder, "encoder_note": choice.note})
 
 
-def _completed(output: ReportOutput, finished: Manifest, digest: str) -> ReportOutput:
+def _completed(output: ReportOutput, published: Published) -> ReportOutput:
     """The ids, and of the manifest what the service projects."""
     return ReportOutput.model_validate(
         {
-            **finished.model_dump(include=set(ReportOutput.model_fields)),
+            **published.manifest.model_dump(include=set(ReportOutput.model_fields)),
             "worker": output.worker,
-            "manifest_sha256": digest,
+            "manifest_sha256": published.sha256,
         }
     )
 

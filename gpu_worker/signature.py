@@ -10,9 +10,11 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Mapping
 
 TOLERANCE_SECONDS = 5 * 60
+_UNIX_SECONDS = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
 
 
 class SignatureRefused(Exception):
@@ -46,11 +48,11 @@ def verify(secrets: Iterable[str], headers: Mapping[str, str], body: bytes, now_
     """
     message_id = headers.get("webhook-id", "")
     offered = headers.get("webhook-signature", "")
-    try:
-        timestamp_s = int(headers.get("webhook-timestamp", ""))
-    except ValueError:
-        raise SignatureRefused("webhook-timestamp is missing or not a number") from None
-    if not message_id or not offered:
+    stamp = headers.get("webhook-timestamp", "")
+    if not _UNIX_SECONDS.fullmatch(stamp):
+        raise SignatureRefused("webhook-timestamp is missing or not a number")
+    timestamp_s = int(stamp)
+    if not message_id.isascii() or not message_id or not offered:
         raise SignatureRefused("webhook-id or webhook-signature is missing")
     if abs(now_s - timestamp_s) > TOLERANCE_SECONDS:
         raise SignatureRefused("webhook-timestamp is more than five minutes from now")

@@ -5,9 +5,12 @@ import base64
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from gpu_worker.bucket import STORAGE_ERRORS, unavailable
+from botocore.exceptions import ClientError
+from pydantic import ValidationError
+
+from gpu_worker.bucket import STORAGE_ERRORS, code_of, unavailable
 from gpu_worker.contract import Manifest, ManifestObject, OutputLayout
 
 if TYPE_CHECKING:
@@ -24,6 +27,13 @@ CACHE_CONTROL = {
 MANIFEST_CACHE_CONTROL = "no-cache"
 
 
+class Published(NamedTuple):
+    """A finished output: its manifest, and the SHA-256 of that as stored, in hex."""
+
+    manifest: Manifest
+    sha256: str
+
+
 class Uploader:
     """Writes one output below its layout's keys."""
 
@@ -37,19 +47,37 @@ class Uploader:
 
     async def publish(
         self, tree: Path, manifest: Manifest, on_progress: Callable[[float], None]
-    ) -> str:
-        """Upload everything below `tree` and then the manifest, whose SHA-256 is returned.
+    ) -> Published:
+        """Upload everything below `tree` and then the manifest; what is published in the end.
 
-        An earlier run's manifest goes first: from then on its output counts as unfinished. Raises
-        `storage_unavailable`.
+        An output of the same attempt that is finished already stays as it is: another job of the
+        attempt was first. The manifest of an older attempt goes before anything is written: from
+        then on its output counts as unfinished. Raises `storage_unavailable`.
         """
         try:
+            earlier = await self._published()
+            if earlier is not None and earlier.manifest.attempt_id == manifest.attempt_id:
+                return earlier
             await self._client.delete_object(Bucket=self._bucket, Key=self._layout.manifest)
             await self._put_all(tree, manifest.objects, on_progress)
             await self._remove_strays({item.key for item in manifest.objects})
             return await self._put_manifest(manifest)
         except STORAGE_ERRORS as error:
             raise unavailable(error) from error
+
+    async def _published(self) -> Published | None:
+        """The manifest that is there; None when there is none, or one that nobody can read."""
+        try:
+            found = await self._client.get_object(Bucket=self._bucket, Key=self._layout.manifest)
+        except ClientError as error:
+            if code_of(error) in {"NoSuchKey", "404"}:
+                return None
+            raise
+        body = await found["Body"].read()
+        try:
+            return Published(Manifest.model_validate_json(body), hashlib.sha256(body).hexdigest())
+        except ValidationError:
+            return None
 
     async def _put_all(
         self, tree: Path, objects: tuple[ManifestObject, ...], on_progress: Callable[[float], None]
@@ -95,7 +123,19 @@ class Uploader:
                 if found["Key"] not in kept:
                     await self._client.delete_object(Bucket=self._bucket, Key=found["Key"])
 
-    async def _put_manifest(self, manifest: Manifest) -> str:
+    async def _put_manifest(self, manifest: Manifest) -> Published:
         body = manifest.to_json().encode()
-        await self._put(self._layout.manifest, body, "application/json", MANIFEST_CACHE_CONTROL)
-        return hashlib.sha256(body).hexdigest()
+        try:
+            await self._client.put_object(
+                Bucket=self._bucket,
+                Key=self._layout.manifest,
+                Body=body,
+                ContentType="application/json",
+                CacheControl=MANIFEST_CACHE_CONTROL,
+                IfNoneMatch="*",
+            )
+        except ClientError as error:
+            if code_of(error) != "PreconditionFailed" or (first := await self._published()) is None:
+                raise
+            return first
+        return Published(manifest, hashlib.sha256(body).hexdigest())

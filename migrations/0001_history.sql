@@ -199,7 +199,8 @@ BEGIN
     END LOOP;
     UPDATE streams SET version = head.version, status = head.status, hash = head.hash
         WHERE stream_id = p_stream_id;
-    IF p_row->>'status' <> head.status OR (p_row->>'version')::integer <> head.version THEN
+    IF (p_row->>'id', p_row->>'status', p_row->>'version') IS DISTINCT FROM
+        (p_stream_id::text, head.status, head.version::text) THEN
         RAISE EXCEPTION 'the projected row of % does not fit its events', p_stream_id
             USING ERRCODE = 'CM002';
     END IF;

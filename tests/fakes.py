@@ -263,8 +263,9 @@ class MemoryTranscoder:
         now: datetime,  # noqa: ARG002 - the port's
     ) -> str:
         self._answer()
+        before = [earlier for earlier in self.submitted if earlier.attempt_id == job.attempt_id]
         self.submitted.append(job)
-        job_id = f"job-{len(self.submitted)}-u1"
+        job_id = f"job-{job.attempt}{len(before) + 1}-u1"
         self.jobs[job_id] = ports.JobState(ports.JobPhase.QUEUED)
         return job_id
 

@@ -119,7 +119,7 @@ def _allowed(request: Request) -> str:
 
 async def on_unavailable(request: Request, error: Exception) -> Response:
     """The database, the bucket or RunPod is away: try again."""
-    log.warning("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, error)
+    log.warning("%s %s: %s: %s", request.method, _template(request), type(error).__name__, error)
     return problem(
         503,
         "unavailable",
@@ -130,8 +130,14 @@ async def on_unavailable(request: Request, error: Exception) -> Response:
 
 async def on_surprise(request: Request, _: Exception) -> Response:
     """A bug: logged by Starlette with its trace, which the answer never shows."""
-    detail = f"{request.method} {request.url.path} failed on our side. The failure was logged."
+    detail = f"{request.method} {_template(request)} failed on our side. The failure was logged."
     return problem(500, "internal_error", detail)
+
+
+def _template(request: Request) -> str:
+    # Not the path itself: those of webhooks and playback hold tokens.
+    route = request.scope.get("route")
+    return route.path if isinstance(route, Route) else "(no route)"
 
 
 HANDLERS: dict[Any, Any] = {

@@ -42,7 +42,7 @@ ADVICE: dict[ErrorCode, Advice] = {
     ),
     ErrorCode.INPUT_CHANGED: Advice(False, "Upload the file again: its stored copy was replaced."),
     ErrorCode.NO_MEDIA_STREAM: Advice(
-        False, "Check that the file holds a picture or sound of the kind you chose for it."
+        False, "Register a file that has sound alone as audio/…, and one with a picture as video/…."
     ),
     ErrorCode.ENCODE_FAILED: Advice(
         True, "Retry once; if it fails again, export the file anew and upload that."

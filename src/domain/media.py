@@ -183,20 +183,25 @@ def _record_completion(command: c.RecordCompletion, item: MediaItem) -> list[e.E
 
 
 def _record_failure(command: c.RecordFailure, item: MediaItem) -> list[e.Event]:
-    # A job that was given up for lost and replaced cannot fail its successor.
-    replaced = command.runpod_job_id in item.job_ids[:-1]
-    if not item.runs(command.attempt) or replaced:
+    # Only the newest job can fail its attempt: not one that was given up for lost and replaced.
+    other = command.runpod_job_id not in {None, item.runpod_job_id or command.runpod_job_id}
+    if not item.runs(command.attempt) or other:
         return []
     return [
         e.TranscodingFailed(
             attempt=command.attempt,
             runpod_job_id=command.runpod_job_id,
             error_code=command.error_code,
-            message=command.message,
+            message=_printable(command.message),
             retryable=advice(command.error_code).retryable,
-            stderr_tail=command.stderr_tail,
+            stderr_tail=_printable(command.stderr_tail),
         )
     ]
+
+
+def _printable(text: str) -> str:
+    # JSON in the database cannot hold NUL, and terminals obey the others.
+    return "".join(char for char in text if char.isprintable() or char in "\n\t")
 
 
 def _retry(command: c.RetryTranscoding, item: MediaItem) -> list[e.Event]:

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cli import app
-from api.cli.client import UnknownFileType, content_type
+from api.cli.file import UnusableFile, type_by_name
 from api.cli.place import write_running
 from infra.embedded.ports import free_port
 from tests.api.console import Console
@@ -63,13 +63,13 @@ def test_help_of_the_program_names_every_command() -> None:
     ],
 )
 def test_the_type_is_read_from_the_name(name: str, expected: str) -> None:
-    assert content_type(Path(name)) == expected
+    assert type_by_name(Path(name)) == expected
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "picture.png", "README", ".mp4", "a.mp4.zip"])
 def test_a_name_that_says_neither_video_nor_audio_is_refused(name: str) -> None:
-    with pytest.raises(UnknownFileType, match="--content-type"):
-        content_type(Path(name))
+    with pytest.raises(UnusableFile, match="--content-type"):
+        type_by_name(Path(name))
 
 
 def test_running_settings_are_for_this_user_alone(tmp_path: Path) -> None:

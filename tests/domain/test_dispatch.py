@@ -39,9 +39,9 @@ async def test_a_job_says_all_that_the_worker_needs(world: World) -> None:
 async def test_an_accepted_job_is_recorded_and_watched(world: World) -> None:
     media_id = await world.transcoding()
     [*_, submitted] = await world.store.load(media_id)
-    assert submitted.event == f.transcoding_submitted(1, "job-1-u1")
+    assert submitted.event == f.transcoding_submitted(1, "job-11-u1")
     assert submitted.context.actor == "system:dispatcher"
-    assert await world.watchlist.open_jobs(media_id) == ["job-1-u1"]
+    assert await world.watchlist.open_jobs(media_id) == ["job-11-u1"]
     assert await world.outbox.take() is None
 
 
@@ -106,7 +106,7 @@ async def test_a_retry_begins_and_sends_the_second_attempt(world: World) -> None
     item = await world.dispatch.retry(media_id, f.CREATOR, world.creator)
     assert (item.status, item.attempt, item.failure) == (Status.TRANSCODING, 2, None)
     assert (item.job_ids, item.deadline) == (
-        ("job-2-u1",),
+        ("job-21-u1",),
         f.NOW + timedelta(hours=1) + ATTEMPT_WINDOW,
     )
     assert world.types(media_id)[-3:] == [
@@ -179,7 +179,7 @@ async def test_two_retries_at_once_begin_one_attempt(world: World) -> None:
 async def test_what_is_ready_is_not_retried(world: World) -> None:
     media_id = await world.transcoding()
     await world.leaves(media_id, f.video_outputs())
-    await world.outcomes.completed(media_id, 1, "job-1-u1", f.context("worker:a"))
+    await world.outcomes.completed(media_id, 1, "job-11-u1", f.context("worker:a"))
     with pytest.raises(RetryRefused, match="this one is ready"):
         await world.dispatch.retry(media_id, f.CREATOR, world.creator)
 
@@ -222,5 +222,5 @@ async def test_a_job_queued_while_its_attempt_ended_is_cancelled(world: World) -
     world.__post_init__()
     await world.uploads.complete(media_id, f.CREATOR, world.creator)
     assert (await world.item(media_id)).status is Status.FAILED
-    assert world.transcoder.jobs["job-1-u1"].phase is JobPhase.CANCELLED
+    assert world.transcoder.jobs["job-11-u1"].phase is JobPhase.CANCELLED
     assert world.nothing_is_left_to_do()

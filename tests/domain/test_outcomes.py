@@ -9,12 +9,12 @@ from domain.errors import AccessDenied, TranscoderUnavailable
 from domain.failure import ErrorCode
 from domain.lifecycle import Status
 from domain.media import Failure
-from domain.ports import OutputsInvalid
+from domain.ports import JobPhase, OutputsInvalid
 from tests import factories as f
 from tests.domain.world import ATTEMPT_WINDOW, World
 
-WORKER = f.context("worker:job-1-u1")
-JOB, SECOND_JOB = "job-1-u1", "job-2-u1"
+WORKER = f.context("worker:job-11-u1")
+JOB, SECOND_JOB = "job-11-u1", "job-12-u1"
 
 
 async def test_a_start_is_recorded_once(world: World) -> None:
@@ -68,9 +68,14 @@ async def test_a_completion_with_unfit_outputs_fails_with_the_reason(world: Worl
     )
 
 
-async def test_a_completion_without_a_manifest_fails(world: World) -> None:
+async def test_a_completion_without_a_manifest_is_for_the_vendor_to_confirm(world: World) -> None:
     media_id = await world.transcoding()
-    await world.outcomes.completed(media_id, 1, JOB, WORKER)
+    item = await world.outcomes.completed(media_id, 1, JOB, WORKER)
+    assert item.runs(1)
+    world.vendor_says(JOB, JobPhase.SUCCEEDED)
+    job = await world.watchlist.take()
+    assert job is not None, "the vendor is asked at once"
+    await world.outcomes.reconcile(job)
     failed = await world.failure(media_id)
     assert failed.code is ErrorCode.OUTPUT_INVALID
     assert "no manifest" in failed.message
@@ -85,8 +90,8 @@ async def test_the_manifest_of_an_older_attempt_does_not_complete_a_newer_one(
     await world.dispatch.retry(media_id, f.CREATOR, world.creator)
     item = await world.outcomes.completed(media_id, 1, JOB, WORKER)
     assert item.runs(2)
-    await world.outcomes.completed(media_id, 2, SECOND_JOB, WORKER)
-    assert (await world.failure(media_id)).code is ErrorCode.OUTPUT_INVALID
+    item = await world.outcomes.completed(media_id, 2, "job-21-u1", WORKER)
+    assert item.runs(2)
 
 
 async def test_reports_on_an_older_attempt_change_nothing(world: World) -> None:

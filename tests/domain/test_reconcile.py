@@ -11,7 +11,7 @@ from domain.ports import JobPhase, OutputsInvalid, WatchedJob
 from tests import factories as f
 from tests.domain.world import ATTEMPT_WINDOW, World
 
-JOB, SECOND_JOB = "job-1-u1", "job-2-u1"
+JOB, SECOND_JOB = "job-11-u1", "job-12-u1"
 
 
 @pytest.mark.parametrize("phase", [JobPhase.QUEUED, JobPhase.RUNNING])

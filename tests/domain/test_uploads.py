@@ -152,7 +152,7 @@ async def test_a_complete_upload_is_transcoded_at_once(world: World) -> None:
     assert (item.status, item.etag, item.runpod_job_id) == (
         Status.TRANSCODING,
         f.ETAG,
-        "job-1-u1",
+        "job-11-u1",
     )
     assert world.types(media_id) == [
         "registered",
@@ -161,7 +161,7 @@ async def test_a_complete_upload_is_transcoded_at_once(world: World) -> None:
         "transcoding_submitted",
     ]
     assert world.database.outbox == {}
-    assert await world.watchlist.open_jobs(media_id) == ["job-1-u1"]
+    assert await world.watchlist.open_jobs(media_id) == ["job-11-u1"]
 
 
 async def test_completing_twice_sends_one_job(world: World) -> None:
@@ -224,7 +224,7 @@ async def test_a_postponed_attempt_is_sent_when_it_is_due(world: World) -> None:
     world.database.advance(timedelta(seconds=4))
     item = await world.dispatched()
     assert item is not None
-    assert item.runpod_job_id == "job-1-u1"
+    assert item.runpod_job_id == "job-11-u1"
     assert world.database.outbox == {}
 
 
@@ -281,7 +281,7 @@ async def test_a_file_that_came_without_a_word_is_completed_at_the_deadline(worl
     world.database.advance(UPLOAD_WINDOW)
     await world.uploads.expire(media_id)
     item = await world.item(media_id)
-    assert (item.status, item.runpod_job_id) == (Status.TRANSCODING, "job-1-u1")
+    assert (item.status, item.runpod_job_id) == (Status.TRANSCODING, "job-11-u1")
     stored = await world.store.load(media_id)
     assert {event.context.actor for event in stored[1:]} == {"system:sweeper", "system:dispatcher"}
 

@@ -66,7 +66,7 @@ class World:
         return registered.media_id
 
     async def transcoding(self) -> UUID:
-        """An item whose first attempt has the job `job-1-u1`."""
+        """An item whose first attempt has the job `job-11-u1`."""
         media_id = await self.arrived()
         await self.uploads.complete(media_id, f.CREATOR, self.creator)
         return media_id

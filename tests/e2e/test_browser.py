@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from api.cli.client import MediaClient
+from api.cli.file import examine
 from api.cli.local import carry_through
 from tests.gpu_worker.clips import Clips
 
@@ -44,7 +45,7 @@ PLAY = """async (url) => {
     reason="no Chromium on this machine: install the package `chromium`",
 )
 def test_chromium_plays_the_result_to_its_end(media_client: MediaClient, clips: Clips) -> None:
-    outcome = carry_through(media_client, clips.sample, None)
+    outcome = carry_through(media_client, examine(clips.sample, None))
     assert outcome.playback is not None
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

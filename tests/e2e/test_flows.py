@@ -13,6 +13,7 @@ import m3u8
 import pytest
 
 from api.cli.client import MediaClient, ServiceRefused
+from api.cli.file import examine
 from api.cli.local import Outcome, carry_through, follow
 from domain.failure import ErrorCode
 from domain.lifecycle import Status
@@ -88,7 +89,7 @@ async def read_manifest(program: Program, key: str) -> tuple[Manifest, dict[str,
 def test_video_with_sound_becomes_playable(
     program: Program, media_client: MediaClient, clips: Clips, tools: Tools
 ) -> None:
-    outcome = carry_through(media_client, clips.sample, None)
+    outcome = carry_through(media_client, examine(clips.sample, None))
     assert outcome.status.status is Status.READY
     assert types(outcome) == WHOLE_LIFE
     assert outcome.playback is not None
@@ -111,7 +112,7 @@ def test_video_with_sound_becomes_playable(
 def test_video_without_sound_becomes_playable(
     program: Program, media_client: MediaClient, clips: Clips, tools: Tools
 ) -> None:
-    outcome = carry_through(media_client, clips.silent, None)
+    outcome = carry_through(media_client, examine(clips.silent, None))
     assert outcome.status.status is Status.READY
     assert outcome.playback is not None
     assert decode(tools, outcome.playback.master_url) == ""
@@ -124,7 +125,7 @@ def test_video_without_sound_becomes_playable(
 def test_audio_becomes_playable_with_its_waveform(
     program: Program, media_client: MediaClient, clips: Clips, tools: Tools, name: str
 ) -> None:
-    outcome = carry_through(media_client, clips[name], None)
+    outcome = carry_through(media_client, examine(clips[name], None))
     assert outcome.status.status is Status.READY
     assert types(outcome) == WHOLE_LIFE
     assert outcome.playback is not None
@@ -142,7 +143,7 @@ def test_text_named_mp4_fails_and_may_be_retried_once(
 ) -> None:
     file = tmp_path / "notes.mp4"
     file.write_text("this is not a film\n" * 50)
-    outcome = carry_through(media_client, file, None)
+    outcome = carry_through(media_client, examine(file, None))
     media_id = outcome.status.media_id
     assert outcome.status.status is Status.FAILED
     assert outcome.status.error is not None

@@ -101,9 +101,6 @@ def test_clock_may_differ_by_five_minutes_either_way(side: int) -> None:
         verify([WEBHOOK_SECRET], HEADERS, BODY, edge_s + side)
 
 
-LENIENT = pytest.mark.xfail(
-    strict=True, reason="verify takes whatever int() takes, and encodes what cannot be encoded"
-)
 MALFORMED_TIMES = ("", " ", "now", "nan", "inf", "-1", "1e9", "0x10", f"{NOW_S}.0", "9" * 5000)
 LENIENTLY_READ_TIMES = (
     *("9" * 400, "1_800_000_000", "١٨٠٠٠٠٠٠٠٠", f"+{NOW_S}", f" {NOW_S}", f"0{NOW_S}"),
@@ -112,7 +109,7 @@ LENIENTLY_READ_TIMES = (
 
 @pytest.mark.parametrize(
     "text",
-    [*MALFORMED_TIMES, *(pytest.param(text, marks=LENIENT) for text in LENIENTLY_READ_TIMES)],
+    [*MALFORMED_TIMES, *LENIENTLY_READ_TIMES],
     ids=lambda text: text[:20],
 )
 def test_malformed_timestamp_is_refused(text: str) -> None:
@@ -139,7 +136,6 @@ def test_malformed_headers_raise_nothing_but_a_refusal(
         verify([WEBHOOK_SECRET, OLDER], headers, body, NOW_S + 0.5)
 
 
-@LENIENT
 def test_id_that_is_no_text_is_refused() -> None:
     with pytest.raises(SignatureRefused):
         verify([WEBHOOK_SECRET], HEADERS | {"webhook-id": "\ud800"}, BODY, NOW_S)

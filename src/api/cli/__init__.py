@@ -3,6 +3,7 @@
 import os
 import sys
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -19,7 +20,15 @@ app = typer.Typer(
 )
 
 DEFAULT_DATA = Path(".codex-media")
-Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Folder of the local service.")]
+Folder = Annotated[
+    Path, typer.Option("--data", metavar="DIR", file_okay=False, help="Database, bucket and logs.")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="DIR", file_okay=False, help="Folder of a running local service."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
 MediaId = Annotated[UUID, typer.Argument(metavar="ID", help="The item's id.")]
@@ -33,10 +42,18 @@ Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Default: a fre
 Workers = Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")]
 
 
+class EncoderChoice(StrEnum):
+    """What `transcode --encoder` takes."""
+
+    AUTO = "auto"
+    LIBX264 = "libx264"
+    NVENC = "h264_nvenc"
+
+
 @app.command(epilog="Examples: `codex-media demo holiday.mp4` · `codex-media demo --once --json`")
 def demo(
     file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False, readable=True)] = None,
-    data: Data = DEFAULT_DATA,
+    data: Folder = DEFAULT_DATA,
     once: Annotated[bool, typer.Option(help="End after the result; 0 only if ready.")] = False,
     as_json: AsJson = False,
     content_type: ContentType = None,
@@ -44,19 +61,22 @@ def demo(
     workers: Workers = 1,
 ) -> None:
     """Start everything, carry FILE (or a sample) through, show it, and stay up."""
+    from api.cli.failures import told
+    from api.cli.file import examine
     from api.cli.local import Demo, run
     from infra.embedded.sample import sample_clip
 
-    chosen = file or sample_clip(data)
-    raise typer.Exit(run(Demo(data, chosen, content_type, once, as_json, port, workers)))
+    with told(as_json=as_json):
+        chosen = examine(file or sample_clip(data), content_type)
+        raise typer.Exit(run(Demo(data, chosen, once, as_json, port, workers)))
 
 
 @app.command(epilog="Example: `codex-media up --port 8000`")
-def up(data: Data = DEFAULT_DATA, port: Port = None, workers: Workers = 1) -> None:
+def up(data: Folder = DEFAULT_DATA, port: Port = None, workers: Workers = 1) -> None:
     """Start everything on this machine and stay up."""
     from api.cli.local import Demo, run
 
-    raise typer.Exit(run(Demo(data, None, None, False, False, port, workers)))
+    raise typer.Exit(run(Demo(data, None, False, False, port, workers)))
 
 
 @app.command(epilog="Example: `codex-media serve --host 0.0.0.0 --port 8000`")
@@ -81,7 +101,7 @@ def work() -> None:
 
 
 @app.command()
-def migrate(data: Data = DEFAULT_DATA) -> None:
+def migrate(data: Data = None) -> None:
     """Bring the database to this version's schema. Safe to run from many places at once."""
     from api.cli import output, place, server
     from infra.settings import load
@@ -95,13 +115,11 @@ def transcode(
     file: File,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the output goes.")],
     as_json: AsJson = False,
-    encoder: Annotated[
-        str, typer.Option(metavar="auto|libx264|h264_nvenc", help="Which encoder.")
-    ] = "auto",
+    encoder: Annotated[EncoderChoice, typer.Option(help="Which encoder.")] = EncoderChoice.AUTO,
 ) -> None:
     """Run the worker alone on FILE, without a server, into the bucket's layout."""
     argv = [sys.executable, "-m", "gpu_worker", "transcode", str(file)]
-    argv += ["--out", str(out), "--encoder", encoder, *(["--json"] if as_json else [])]
+    argv += ["--out", str(out), "--encoder", encoder.value, *(["--json"] if as_json else [])]
     sys.stdout.flush()
     os.execv(sys.executable, argv)  # noqa: S606 - our own program, no shell
 
@@ -109,17 +127,19 @@ def transcode(
 @app.command(epilog="Example: `codex-media upload holiday.mp4`")
 def upload(
     file: File,
-    data: Data = DEFAULT_DATA,
+    data: Data = None,
     creator: Creator = None,
     content_type: ContentType = None,
     as_json: AsJson = False,
 ) -> None:
     """Upload FILE to a running service and follow it to its end."""
     from api.cli import local, output, place
+    from api.cli.failures import told
+    from api.cli.file import examine
     from domain.lifecycle import Status
 
-    with place.client(data, creator) as client:
-        outcome = local.carry_through(client, file, content_type)
+    with told(as_json=as_json), place.client(data, creator) as client:
+        outcome = local.carry_through(client, examine(file, content_type))
     if as_json:
         output.print_json(outcome.as_json())
     else:
@@ -129,7 +149,7 @@ def upload(
 
 @app.command()
 def status(
-    media_id: MediaId, data: Data = DEFAULT_DATA, creator: Creator = None, as_json: AsJson = False
+    media_id: MediaId, data: Data = None, creator: Creator = None, as_json: AsJson = False
 ) -> None:
     """Show an item's status."""
     from api.cli import output, place
@@ -144,7 +164,7 @@ def status(
 
 @app.command()
 def retry(
-    media_id: MediaId, data: Data = DEFAULT_DATA, creator: Creator = None, as_json: AsJson = False
+    media_id: MediaId, data: Data = None, creator: Creator = None, as_json: AsJson = False
 ) -> None:
     """Try a failed item once more, and follow it to its end."""
     from api.cli import local, output, place
@@ -162,7 +182,7 @@ def retry(
 
 @app.command()
 def history(
-    media_id: MediaId, data: Data = DEFAULT_DATA, creator: Creator = None, as_json: AsJson = False
+    media_id: MediaId, data: Data = None, creator: Creator = None, as_json: AsJson = False
 ) -> None:
     """Show every event of an item, in order."""
     from api.cli import output, place
@@ -180,7 +200,7 @@ def token(
     creator: Annotated[str, typer.Option(help="The token's subject.")] = "demo-creator",
     role: Annotated[list[str] | None, typer.Option(help="creator, auditor, admin.")] = None,
     hours: Annotated[float, typer.Option(min=0.01, max=720)] = 12,
-    data: Data = DEFAULT_DATA,
+    data: Data = None,
 ) -> None:
     """Print a session token, signed with JWT_SECRET."""
     from api.auth import Role
@@ -196,7 +216,7 @@ def token(
 
 
 @app.command()
-def doctor(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
+def doctor(data: Data = None, as_json: AsJson = False) -> None:
     """Check ffmpeg, encoder, database, bucket, RunPod and the webhook's address."""
     from api.cli.doctor import examine
 
@@ -216,10 +236,7 @@ def test(context: typer.Context) -> None:
 
 def main() -> None:
     """Run the command; errors we know are one readable sentence and exit code 1."""
-    from api.cli.failures import KNOWN
+    from api.cli.failures import told
 
-    try:
+    with told(as_json=False):
         app()
-    except KNOWN as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
-        raise SystemExit(1) from None

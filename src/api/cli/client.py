@@ -1,15 +1,16 @@
 """A small typed client of our own HTTP API, used by the command line."""
 
-import mimetypes
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
 
+from api.cli.file import MediaFile
 from api.problems import Problem
 from api.schemas import (
     HistoryOut,
@@ -28,24 +29,6 @@ FINAL = {Status.READY, Status.FAILED}
 TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 UPLOAD_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 
-# What minimal systems' tables lack.
-MORE_TYPES = {
-    ".mkv": "video/x-matroska",
-    ".m4v": "video/x-m4v",
-    ".mts": "video/mp2t",
-    ".ts": "video/mp2t",
-    ".webm": "video/webm",
-    ".wmv": "video/x-ms-wmv",
-    ".flv": "video/x-flv",
-    ".3gp": "video/3gpp",
-    ".mxf": "video/mxf",
-    ".flac": "audio/flac",
-    ".m4a": "audio/mp4",
-    ".ogg": "audio/ogg",
-    ".opus": "audio/opus",
-    ".oga": "audio/ogg",
-}
-
 
 class ServiceRefused(Exception):
     """The service said no; `code` is stable, the text is for people."""
@@ -59,20 +42,15 @@ class ServiceRefused(Exception):
 class ServiceUnreachable(Exception):
     """The service, or the bucket, did not answer."""
 
-
-class UnknownFileType(Exception):
-    """A file's name does not say whether it is video or audio."""
+    code = "unreachable"
 
 
-def content_type(file: Path) -> str:
-    """The file's type by its ending; `UnknownFileType` when that says neither video nor audio."""
-    guessed = MORE_TYPES.get(file.suffix.lower()) or mimetypes.guess_type(file.name)[0] or ""
-    if guessed.split("/")[0] not in {"video", "audio"}:
-        raise UnknownFileType(
-            f"The name {file.name} does not say whether this is video or audio. "
-            "Give --content-type, for example video/mp4."
-        )
-    return guessed
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+def proxied(url: str) -> bool:
+    """Whether the environment's proxy variables apply to `url`: not to this very machine."""
+    return urlsplit(url).hostname not in LOOPBACK
 
 
 class MediaClient:
@@ -80,7 +58,9 @@ class MediaClient:
 
     def __init__(self, base_url: str, token: str) -> None:
         headers = {"authorization": f"Bearer {token}"}
-        self._http = httpx.Client(base_url=base_url, headers=headers, timeout=TIMEOUT)
+        self._http = httpx.Client(
+            base_url=base_url, headers=headers, timeout=TIMEOUT, trust_env=proxied(base_url)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -93,9 +73,11 @@ class MediaClient:
     ) -> None:
         self._http.close()
 
-    def register(self, file: Path, kind: str) -> RegisteredOut:
+    def register(self, file: MediaFile) -> RegisteredOut:
         """Register `file`; where to upload it is in the answer."""
-        wanted = RegisterRequest(file_name=file.name, content_type=kind, size=file.stat().st_size)
+        wanted = RegisterRequest(
+            file_name=file.path.name, content_type=file.content_type, size=file.size
+        )
         answer = self._call(
             "POST", "/api/media", json=wanted.model_dump(mode="json", by_alias=True)
         )
@@ -109,6 +91,7 @@ class MediaClient:
                 content=_chunks(file, sent),
                 headers=upload.headers,
                 timeout=UPLOAD_TIMEOUT,
+                trust_env=proxied(upload.url),
             )
         except httpx.HTTPError as error:
             raise ServiceUnreachable(f"The bucket did not answer: {error}") from None

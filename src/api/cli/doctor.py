@@ -33,7 +33,7 @@ class Finding(NamedTuple):
     detail: str
 
 
-def examine(data: Path, *, as_json: bool) -> int:
+def examine(data: Path | None, *, as_json: bool) -> int:
     """Check all parts, print the findings; 0 when nothing is wrong."""
     findings = _worker_findings()
     try:

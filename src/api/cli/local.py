@@ -1,11 +1,11 @@
 """`demo` and `up`: everything on one machine, through the same code as production."""
 
 import asyncio
-import contextlib
+import shlex
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +13,9 @@ from typing import NamedTuple
 import httpx
 
 from api.auth import Role
-from api.cli import output
-from api.cli.client import MediaClient, content_type
+from api.cli import DEFAULT_DATA, output
+from api.cli.client import MediaClient
+from api.cli.file import MediaFile
 from api.cli.place import DEMO_CREATOR, RUNNING, TOKEN_LIFE, mint_token, write_running
 from api.schemas import HistoryOut, PlaybackOut, StatusOut
 from domain.lifecycle import Status
@@ -65,7 +66,9 @@ async def running_service(
         program = (sys.executable, "-m", "api.cli")
         api = ChildSpec("api", (*program, "serve", "--port", str(address)), environ)
         loops = ChildSpec("work", (*program, "work"), environ)
-        async with httpx.AsyncClient(base_url=environ["PUBLIC_APP_URL"], timeout=2.0) as http:
+        async with httpx.AsyncClient(
+            base_url=environ["PUBLIC_APP_URL"], timeout=2.0, trust_env=False
+        ) as http:
             await stack.supervisor.start(loops)
             await stack.supervisor.start(api, lambda: _is_ready(http), READY_TIMEOUT_S)
         path = write_running(stack.supervisor.folder, environ)
@@ -82,14 +85,14 @@ async def _is_ready(http: httpx.AsyncClient) -> bool:
         return False
 
 
-def carry_through(client: MediaClient, file: Path, kind: str | None) -> Outcome:
+def carry_through(client: MediaClient, file: MediaFile) -> Outcome:
     """Upload `file` and follow it to its end, with progress on stderr."""
     started = time.monotonic()
-    registered = client.register(file, kind or content_type(file))
+    registered = client.register(file)
     media_id = registered.media.id
     if registered.upload is not None:
-        with output.upload_bar(file.name, file.stat().st_size) as sent:
-            client.put(file, registered.upload, sent)
+        with output.upload_bar(file.path.name, file.size) as sent:
+            client.put(file.path, registered.upload, sent)
     client.complete(media_id)
     status = follow(client, client.status(media_id))
     elapsed_s = time.monotonic() - started
@@ -120,9 +123,8 @@ class Demo(NamedTuple):
     """What to run and for how long."""
 
     data: Path
-    file: Path | None
+    file: MediaFile | None
     """None: bring everything up and upload nothing."""
-    kind: str | None
     once: bool
     as_json: bool
     port: int | None
@@ -131,36 +133,53 @@ class Demo(NamedTuple):
 
 def run(demo: Demo) -> int:
     """Bring everything up, carry the file through, stay until Ctrl-C; the exit code."""
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         return asyncio.run(_run(demo))
-    return 130
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except asyncio.CancelledError:
+        return 128 + signal.SIGTERM
 
 
 async def _run(demo: Demo) -> int:
     task = asyncio.current_task()
     if task is not None:  # SIGTERM ends a demo as Ctrl-C does: in order, leaving no process.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    output.err.print(f"[dim]starting everything in {demo.data} …[/]")
+    output.err.print(f"[dim]starting everything in {demo.data} …[/]", soft_wrap=True)
     started = time.monotonic()
     options = StackOptions(workers=demo.workers)
     async with running_service(demo.data, options, demo.port) as (stack, environ):
         output.err.print(f"[dim]up after {time.monotonic() - started:.1f} s[/]")
-        code = 0
-        if demo.file is not None:
-            code = await _carry(demo, demo.file, environ)
-        if demo.once:
-            return code
+        return await _unless_a_part_dies(stack, _serve(demo, environ))
+
+
+async def _unless_a_part_dies(stack: EmbeddedStack, work: Coroutine[None, None, int]) -> int:
+    """What `work` returns; `ChildDied` as soon as a part of the stack is gone."""
+    working = asyncio.create_task(work)
+    watching = asyncio.create_task(stack.supervisor.first_death())
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            raise watching.result()
+        return working.result()
+    finally:
+        for task in (working, watching):
+            task.cancel()
+
+
+async def _serve(demo: Demo, environ: Mapping[str, str]) -> int:
+    code = 0 if demo.file is None else await _carry(demo, demo.file, environ)
+    if not demo.once:
         _explain(demo, environ)
-        death = await stack.supervisor.first_death()
-        output.err.print(f"[red]{death}[/]", markup=True, soft_wrap=True)
-        return 1
+        await asyncio.Event().wait()
+    return code
 
 
-async def _carry(demo: Demo, file: Path, environ: Mapping[str, str]) -> int:
+async def _carry(demo: Demo, file: MediaFile, environ: Mapping[str, str]) -> int:
     settings = load(environ)
     token = mint_token(settings, DEMO_CREATOR, [Role.CREATOR], TOKEN_LIFE)
     with MediaClient(settings.public_app_url, token) as client:
-        outcome = await asyncio.to_thread(carry_through, client, file, demo.kind)
+        outcome = await asyncio.to_thread(carry_through, client, file)
     if demo.as_json:
         output.print_json(outcome.as_json())
     else:
@@ -170,10 +189,11 @@ async def _carry(demo: Demo, file: Path, environ: Mapping[str, str]) -> int:
 
 def _explain(demo: Demo, environ: Mapping[str, str]) -> None:
     url = environ["PUBLIC_APP_URL"]
+    where = "" if demo.data == DEFAULT_DATA else f" --data {shlex.quote(str(demo.data))}"
     lines = (
         f"The service is at {url} (its description: {url}/openapi.json).",
         f"Settings for other commands are in {demo.data / RUNNING}; logs in {demo.data / 'logs'}.",
-        "In another terminal: ./codex-media upload FILE · status ID · history ID · retry ID",
+        f"In another terminal: ./codex-media upload FILE{where} (or status, history, retry ID)",
         "Ctrl-C stops everything.",
     )
     for line in lines:

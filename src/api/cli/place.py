@@ -8,12 +8,16 @@ from pathlib import Path
 
 import jwt
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from api.auth import Role
+from api.cli import DEFAULT_DATA
 from api.cli.client import MediaClient
+from gpu_worker.contract import CreatorId
 from infra.settings import Settings, load
 
 RUNNING = "running.json"
+_CREATOR_ID: TypeAdapter[str] = TypeAdapter(CreatorId)
 TOKEN_LIFE = timedelta(hours=12)
 DEMO_CREATOR = "demo-creator"
 
@@ -21,11 +25,19 @@ DEMO_CREATOR = "demo-creator"
 class NothingRunning(Exception):
     """Neither the environment nor the data folder says where the service is."""
 
+    code = "nothing_running"
+
     def __init__(self, data: Path) -> None:
         super().__init__(
             f"No service is known here: {data / RUNNING} does not exist and DATABASE_URL is not "
             "set. Start one with `codex-media up`, or set the service's variables."
         )
+
+
+class CreatorInvalid(Exception):
+    """A creator's id that no service would take."""
+
+    code = "creator_invalid"
 
 
 def write_running(data: Path, environ: Mapping[str, str]) -> Path:
@@ -37,10 +49,12 @@ def write_running(data: Path, environ: Mapping[str, str]) -> Path:
     return path
 
 
-def environment(data: Path) -> Mapping[str, str]:
-    """The service's variables: from the environment, else from what runs in `data`."""
-    if "DATABASE_URL" in os.environ:
+def environment(data: Path | None) -> Mapping[str, str]:
+    """The service's variables: of what runs in `data`; where none is named, from the environment,
+    else of what runs in `DEFAULT_DATA`."""
+    if data is None and "DATABASE_URL" in os.environ:
         return os.environ
+    data = data or DEFAULT_DATA
     path = data / RUNNING
     if not path.is_file():
         raise NothingRunning(data)
@@ -55,6 +69,12 @@ def mint_token(settings: Settings, subject: str, roles: list[Role], life: timede
     """A session token, signed with JWT_SECRET; `typer.BadParameter` where a JWKS is in use."""
     if settings.jwt_secret is None:
         raise typer.BadParameter("tokens come from your identity provider (JWKS_URL is set)")
+    try:
+        _CREATOR_ID.validate_python(subject)
+    except ValidationError:
+        raise CreatorInvalid(
+            f"{subject!r} is no creator id: up to 64 letters, digits, _ and -, no _ or - first"
+        ) from None
     now = datetime.now(UTC)
     claims = {
         "sub": subject,
@@ -67,7 +87,7 @@ def mint_token(settings: Settings, subject: str, roles: list[Role], life: timede
     return jwt.encode(claims, settings.jwt_secret.get_secret_value(), algorithm="HS256")
 
 
-def client(data: Path, creator: str | None = None) -> MediaClient:
+def client(data: Path | None, creator: str | None = None) -> MediaClient:
     """A client of the service: CODEX_MEDIA_URL and CODEX_MEDIA_TOKEN, else as `creator`."""
     url, token = os.environ.get("CODEX_MEDIA_URL"), os.environ.get("CODEX_MEDIA_TOKEN")
     if url and token:

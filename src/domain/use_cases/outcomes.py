@@ -3,6 +3,7 @@
 All of them come to the same commands, and the manifest in the bucket has the last word.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -45,15 +46,15 @@ class Outcomes:
 
     async def failed(self, media_id: UUID, failure: RecordFailure, context: Context) -> MediaItem:
         """A worker gave the attempt up."""
-        return (await handle(self.store, media_id, failure, context)).item
+        return await self._end(media_id, failure, failure.runpod_job_id, context)
 
     async def completed(
         self, media_id: UUID, attempt: int, job_id: str, context: Context
     ) -> MediaItem:
         """A job is said to be done: `ready` if the bucket's manifest bears it out.
 
-        What the report claims is not looked at. Missing or unfit outputs fail the attempt with
-        `output_invalid`.
+        What the report claims is not looked at. Unfit outputs fail the attempt with
+        `output_invalid`; where there are none, the vendor is asked soon.
         """
         item = await load_item(self.store, media_id)
         if not item.runs(attempt):
@@ -61,8 +62,23 @@ class Outcomes:
         settled = await self._settle_from_bucket(media_id, item, job_id, context)
         if settled is not None:
             return settled
-        failure = RecordFailure(attempt, job_id, ErrorCode.OUTPUT_INVALID, NO_MANIFEST)
-        return await self.failed(media_id, failure, context)
+        await self.watchlist.hurry(media_id, attempt)
+        return item
+
+    async def _end(
+        self,
+        media_id: UUID,
+        command: RecordCompletion | RecordFailure,
+        reporter: str | None,
+        context: Context,
+    ) -> MediaItem:
+        open_jobs = await self.watchlist.open_jobs(media_id)
+        handled = await handle(self.store, media_id, command, context)
+        for job_id in open_jobs if handled.appended else ():
+            if job_id != reporter:
+                with suppress(TranscoderError):  # Its own time limit ends it then.
+                    await self.transcoder.cancel(job_id)
+        return handled.item
 
     async def _settle_from_bucket(
         self, media_id: UUID, item: MediaItem, job_id: str | None, context: Context
@@ -75,8 +91,7 @@ class Outcomes:
         if isinstance(found, OutputsInvalid):
             failure = RecordFailure(item.attempt, job_id, ErrorCode.OUTPUT_INVALID, found.reason)
             return await self.failed(media_id, failure, context)
-        completion = RecordCompletion(item.attempt, found)
-        return (await handle(self.store, media_id, completion, context)).item
+        return await self._end(media_id, RecordCompletion(item.attempt, found), job_id, context)
 
     async def reconcile(self, job: WatchedJob) -> None:
         """Ask the vendor how a job is, and act on an end that nobody reported."""
@@ -90,6 +105,9 @@ class Outcomes:
             return
         if await self._settle_from_bucket(job.media_id, item, job.job_id, context):
             return
+        if job.job_id != item.runpod_job_id:  # A newer job of the attempt runs.
+            await self.watchlist.close(job.job_id)
+            return
         if state is None or state.phase is JobPhase.CANCELLED:
             await self._replace_lost(job, item, context)
             return
@@ -98,9 +116,6 @@ class Outcomes:
         await self.failed(job.media_id, failure, context)
 
     async def _replace_lost(self, job: WatchedJob, item: MediaItem, context: Context) -> None:
-        if job.job_id != item.runpod_job_id:
-            await self.watchlist.close(job.job_id)
-            return
         if len(item.job_ids) < MAX_JOBS_PER_ATTEMPT:
             # In this order: a crash in between asks again instead of forgetting the attempt.
             await self.outbox.add(job.media_id, job.attempt)
@@ -120,13 +135,7 @@ class Outcomes:
         job_id = item.runpod_job_id
         if await self._settle_from_bucket(media_id, item, job_id, context):
             return
-        open_jobs = await self.watchlist.open_jobs(media_id)
-        await self.failed(media_id, _overdue(item), context)
-        for open_job in open_jobs:
-            try:
-                await self.transcoder.cancel(open_job)
-            except TranscoderError:
-                continue  # The job's own execution timeout ends it; the attempt is over already.
+        await self._end(media_id, _overdue(item), None, context)
 
 
 def _overdue(item: MediaItem) -> RecordFailure:

@@ -1,6 +1,7 @@
 """What the tests need to know of processes."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -15,6 +16,16 @@ SDK_WORKER = (sys.executable, str(Path(__file__).with_name("sdk_worker.py")))
 def tree(pid: int) -> list[psutil.Process]:
     """Every process below `pid`."""
     return psutil.Process(pid).children(recursive=True)
+
+
+class Started:
+    """The processes below this one that were not there when the object was made."""
+
+    def __init__(self) -> None:
+        self._before = set(tree(os.getpid()))
+
+    def now(self) -> list[psutil.Process]:
+        return [process for process in tree(os.getpid()) if process not in self._before]
 
 
 def running(processes: Iterable[psutil.Process]) -> list[psutil.Process]:

@@ -14,7 +14,7 @@ from infra.embedded.errors import ChildDied
 from infra.embedded.postgres import Postgres, start_postgres
 from infra.embedded.supervisor import RunAs, Supervisor
 from infra.embedded.unprivileged import SYSTEM_FOLDER, run_as_nobody
-from tests.infra.embedded.processes import eventually, running, tree
+from tests.infra.embedded.processes import Started, eventually, running
 
 
 async def ask(server: Postgres, query: str) -> object:
@@ -47,10 +47,11 @@ async def test_second_start_finds_the_data_and_is_durable_unless_told_otherwise(
 async def test_server_that_was_killed_is_reported_and_recovers_on_the_next_start(
     tmp_path: Path,
 ) -> None:
+    mine = Started()
     async with Supervisor(tmp_path) as supervisor:
         server = await start_postgres(supervisor)
         await keep_a_row(server)
-        processes = tree(os.getpid())
+        processes = mine.now()
         for process in reversed(processes):  # the server before its tether, which would stop it
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()

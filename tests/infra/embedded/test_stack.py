@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from gpu_worker.signature import decode_secret
 from infra.embedded.errors import FolderBusy, SecretsUnreadable
 from infra.embedded.stack import EmbeddedStack, StackOptions, embedded_stack
 from infra.embedded.stack_secrets import StackSecrets
-from tests.infra.embedded.processes import ROOT, SDK_WORKER, eventually, running, tree
+from tests.infra.embedded.processes import ROOT, SDK_WORKER, Started, eventually, running, tree
 
 OPTIONS = StackOptions(worker_argv=SDK_WORKER, durable=False)
 STACK_PROCESS = [sys.executable, "-m", "tests.infra.embedded.stack_process"]
@@ -69,21 +68,19 @@ async def echo(stack: EmbeddedStack, text: str) -> object:
 
 
 async def test_two_stacks_in_two_folders_run_at_once_and_stop_in_time(tmp_path: Path) -> None:
-    began = time.monotonic()
+    mine = Started()
     one, two = embedded_stack(tmp_path / "1", OPTIONS), embedded_stack(tmp_path / "2", OPTIONS)
     stacks = await asyncio.gather(one.__aenter__(), two.__aenter__())
-    took_s = time.monotonic() - began
     assert await asyncio.gather(echo(stacks[0], "a"), echo(stacks[1], "b")) == ["a", "b"]
     assert stacks[0].environ["DATABASE_URL"] != stacks[1].environ["DATABASE_URL"]
     assert stacks[0].environ["R2_ENDPOINT"] != stacks[1].environ["R2_ENDPOINT"]
     assert stacks[0].environ["JWT_SECRET"] != stacks[1].environ["JWT_SECRET"]
-    processes = tree(os.getpid())
+    processes = mine.now()
     for context in (one, two):
         began = time.monotonic()
         await context.__aexit__(None, None, None)
         assert time.monotonic() - began < 5
     assert running(processes) == []
-    assert took_s < 16  # two of them; one alone takes about 4 s
 
 
 async def test_killed_stack_leaves_nothing_running_and_its_folder_starts_again_with_its_data(

@@ -13,7 +13,7 @@ import pytest
 from infra.embedded.errors import ChildDied, ChildNotReady, FolderBusy
 from infra.embedded.ports import free_port, free_ports_with_grpc, listens
 from infra.embedded.supervisor import ChildSpec, Supervisor, start_on_free_port
-from tests.infra.embedded.processes import ROOT, eventually, running, tree
+from tests.infra.embedded.processes import ROOT, Started, eventually, running, tree
 
 FOREVER = "import time; time.sleep(300)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); {FOREVER}"
@@ -59,10 +59,11 @@ async def test_child_that_is_not_ready_in_time_is_reported_and_gone(tmp_path: Pa
     async def never() -> bool:
         return False
 
+    mine = Started()
     async with Supervisor(tmp_path) as supervisor:
         with pytest.raises(ChildNotReady, match=r"within 0\.5 s"):
             await supervisor.start(python("api", FOREVER), never, deadline_s=0.5)
-        assert running(tree(os.getpid())) == []
+        assert running(mine.now()) == []
 
 
 async def test_child_that_dies_later_is_reported_and_one_that_is_stopped_is_not(
@@ -87,10 +88,11 @@ async def test_missing_program_is_a_death_that_names_it(tmp_path: Path) -> None:
 async def test_children_that_ignore_the_polite_signal_are_gone_within_five_seconds(
     tmp_path: Path,
 ) -> None:
+    mine = Started()
     async with Supervisor(tmp_path) as supervisor:
         for name in ("a", "b", "c", "d"):
             await supervisor.start(python(name, STUBBORN), says_up(tmp_path, name))
-        started = tree(os.getpid())
+        started = mine.now()
         began = time.monotonic()
     assert time.monotonic() - began < 5
     assert len(started) == 8
