@@ -40,11 +40,17 @@ CREATE TABLE events (
     correlation_id uuid NOT NULL,
     causation_id   uuid,
     traceparent    text CHECK (traceparent !~ E'[\\x01-\\x1f]'),
+    evidence       bytea,
     occurred_at    timestamptz NOT NULL,
     recorded_at    timestamptz NOT NULL,
     prev_hash      bytea NOT NULL,
     hash           bytea NOT NULL,
     UNIQUE (stream_id, version)
+);
+
+-- Positions that no checkpoint covers yet. The sealer empties it.
+CREATE TABLE unsealed (
+    position bigint PRIMARY KEY
 );
 
 CREATE TABLE media_items (
@@ -132,12 +138,13 @@ LANGUAGE sql STABLE PARALLEL SAFE
 RETURN sha256(convert_to(concat_ws(E'\n',
     'codex-media.event.v1', e.stream_id, e.version, e.event_id, e.type, e.schema_version, e.actor,
     e.correlation_id, coalesce(e.causation_id::text, ''), coalesce(e.traceparent, ''),
-    utc_text(e.occurred_at), utc_text(e.recorded_at), encode(e.prev_hash, 'hex'),
-    e.payload::text), 'UTF8'));
+    coalesce(encode(e.evidence, 'hex'), ''), utc_text(e.occurred_at), utc_text(e.recorded_at),
+    encode(e.prev_hash, 'hex'), e.payload::text), 'UTF8'));
 
 -- One round trip: locks the stream's head, checks version and transitions, chains the hashes,
--- writes events, projection, outbox and job list. SQLSTATE CM001: the stream is not at the
--- expected version. CM002: the lifecycle has no such transition.
+-- writes events, projection, outbox and job list. Event ids that are there already make it answer
+-- what was appended under them: a command may be sent again. SQLSTATE CM001: the stream is not at
+-- the expected version. CM002: the lifecycle has no such transition.
 CREATE FUNCTION append_events(
     p_stream_id uuid,
     p_expected_version integer,
@@ -150,9 +157,10 @@ CREATE FUNCTION append_events(
     p_correlation_id uuid,
     p_causation_id uuid,
     p_traceparent text,
+    p_evidence bytea,
     p_row jsonb
 ) RETURNS SETOF events
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     head streams;
     appended events;
@@ -164,6 +172,11 @@ BEGIN
     END IF;
     SELECT * INTO head FROM streams WHERE stream_id = p_stream_id FOR UPDATE;
     IF head.version IS DISTINCT FROM p_expected_version THEN
+        RETURN QUERY SELECT * FROM events
+            WHERE stream_id = p_stream_id AND event_id = ANY (p_event_ids) ORDER BY version;
+        IF FOUND THEN
+            RETURN;
+        END IF;
         RAISE EXCEPTION 'stream % is at version %, not %',
             p_stream_id, coalesce(head.version, 0), p_expected_version USING ERRCODE = 'CM001';
     END IF;
@@ -187,11 +200,13 @@ BEGIN
         appended.correlation_id := p_correlation_id;
         appended.causation_id := p_causation_id;
         appended.traceparent := p_traceparent;
+        appended.evidence := p_evidence;
         appended.occurred_at := p_occurred_at;
         appended.recorded_at := written;
         appended.prev_hash := head.hash;
         appended.hash := event_hash(appended);
         INSERT INTO events OVERRIDING SYSTEM VALUE VALUES (appended.*);
+        INSERT INTO unsealed VALUES (appended.position);
         head.version := appended.version;
         head.status := following;
         head.hash := appended.hash;
@@ -263,5 +278,5 @@ DROP FUNCTION write_projection;
 DROP FUNCTION append_events;
 DROP FUNCTION event_hash;
 DROP FUNCTION utc_text;
-DROP TABLE webhook_inbox, progress, vendor_jobs, outbox, media_items, events, streams,
+DROP TABLE webhook_inbox, progress, vendor_jobs, outbox, media_items, unsealed, events, streams,
     transitions_allowed;

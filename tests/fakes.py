@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import rfc8785
 
@@ -18,6 +18,7 @@ from domain import ports
 from domain.commands import Outputs
 from domain.errors import ConcurrencyConflict, StorageUnavailable, TranscoderError
 from domain.events import Context, Event, MediaType, StoredEvent
+from domain.handler import event_id
 from domain.lifecycle import FIRST_EVENT, INITIAL, Status, next_status
 from domain.media import MediaItem
 from domain.read_model import MediaRow, project
@@ -84,20 +85,31 @@ class MemoryEventStore:
         events: Sequence[Event],
         item: MediaItem,
         context: Context,
+        *,
+        command_id: UUID,
     ) -> list[StoredEvent]:
         stream = await self.load(media_id)
         if len(stream) != expected_version:
+            ids = {event_id(command_id, index) for index in range(len(events))}
+            if before := [stored for stored in stream if stored.event_id in ids]:
+                return before
             raise ConcurrencyConflict(media_id, expected_version)
         _check_fit(stream, events, item)
-        for event in events:
-            stream.append(self._stored(media_id, stream, event, context))
+        for index, event in enumerate(events):
+            own_id = event_id(command_id, index)
+            stream.append(self._stored(media_id, stream, event, context, own_id))
         self.database.streams[media_id] = stream
         self.database.rows[media_id] = project(media_id, item)
         self._write_work(media_id, {event.type for event in events}, item)
         return stream[expected_version:]
 
     def _stored(
-        self, media_id: UUID, stream: list[StoredEvent], event: Event, context: Context
+        self,
+        media_id: UUID,
+        stream: list[StoredEvent],
+        event: Event,
+        context: Context,
+        own_id: UUID,
     ) -> StoredEvent:
         self.database.last_position += 1
         payload = rfc8785.dumps(cast("Any", event.payload()))
@@ -105,7 +117,7 @@ class MemoryEventStore:
             position=self.database.last_position,
             stream_id=media_id,
             version=len(stream) + 1,
-            event_id=uuid4(),
+            event_id=own_id,
             event=event,
             schema_version=event.schema_version,
             payload_json=payload.decode(),

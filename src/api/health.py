@@ -9,8 +9,8 @@ from starlette.responses import JSONResponse, Response
 from api.operations import Call, answer
 from api.schemas import Health
 from domain.errors import StorageUnavailable
-from infra.postgres.migrations import SchemaBehind, require_current
-from infra.postgres.pool import UNAVAILABLE
+from infra.postgres.migrations import require_current
+from infra.postgres.pool import UNAVAILABLE, SchemaBehind
 
 CHECK_TIMEOUT_S = 3.0
 AWAY: tuple[type[Exception], ...] = (StorageUnavailable, asyncpg.PostgresError, *UNAVAILABLE)

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
 from domain import errors as e
-from infra.postgres.pool import UNAVAILABLE
+from infra.postgres.pool import UNAVAILABLE, SchemaBehind
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +146,8 @@ HANDLERS: dict[Any, Any] = {
     e.DomainError: on_domain_error,
     e.StorageUnavailable: on_unavailable,
     e.TranscoderError: on_unavailable,
+    e.StoreInterrupted: on_unavailable,
+    SchemaBehind: on_unavailable,
     Exception: on_surprise,
     **dict.fromkeys(UNAVAILABLE, on_unavailable),
 }

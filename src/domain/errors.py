@@ -14,6 +14,7 @@ TranscoderError             the vendor's API did not take the job
 ├── TranscoderRejected      it said no; asking again will not help
 └── TranscoderUnavailable   it may say yes later
 StorageUnavailable          the bucket did not answer
+StoreInterrupted            the connection broke during an append
 """
 
 from uuid import UUID
@@ -122,6 +123,10 @@ class TranscoderRejected(TranscoderError):
 
 class TranscoderUnavailable(TranscoderError):
     """No answer, 429 or 5xx: it may work later. The job may exist all the same after a timeout."""
+
+
+class StoreInterrupted(Exception):
+    """The connection broke during an append: it may have happened. Send the same command again."""
 
 
 class StorageUnavailable(Exception):

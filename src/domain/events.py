@@ -168,6 +168,7 @@ Event = Annotated[
     Field(discriminator="type"),
 ]
 
+Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Actor = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 
 
@@ -179,6 +180,8 @@ class Context(Shape):
     correlation_id: UUID
     causation_id: UUID | None = None
     traceparent: str | None = None
+    evidence: Sha256Hex | None = None
+    """SHA-256 of the raw message that the append rests on."""
 
 
 class StoredEvent(Shape):

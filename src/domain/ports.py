@@ -25,8 +25,14 @@ class EventStore(Protocol):
         events: Sequence[Event],
         item: MediaItem,
         context: Context,
+        *,
+        command_id: UUID,
     ) -> list[StoredEvent]:
-        """Append `events`, which make `item`. `ConcurrencyConflict` when the stream moved on."""
+        """Append `events`, which make `item`; what was appended, also when it was so before.
+
+        Event ids come from `command_id`. `ConcurrencyConflict` when the stream moved on,
+        `StoreInterrupted` when the connection broke and nobody knows.
+        """
         ...
 
     async def now(self) -> datetime:

@@ -10,10 +10,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
-from domain.errors import DomainError, StorageUnavailable, TranscoderError
+from domain.errors import DomainError, StorageUnavailable, StoreInterrupted, TranscoderError
 from domain.lifecycle import Status
 from infra.bootstrap import Services
-from infra.postgres.pool import UNAVAILABLE
+from infra.postgres.pool import UNAVAILABLE, SchemaBehind
 from infra.postgres.work import overdue
 
 IDLE_S = 1.0
@@ -23,7 +23,9 @@ SWEEP_BATCH = 100
 EXPECTED: tuple[type[Exception], ...] = (
     DomainError,
     StorageUnavailable,
+    StoreInterrupted,
     TranscoderError,
+    SchemaBehind,
     *UNAVAILABLE,
 )
 

@@ -12,8 +12,8 @@ import pytest
 from pogo_core.error import BadMigrationError
 from pogo_core.util import migrate as pogo
 
-from infra.postgres.migrations import MIGRATIONS, SchemaBehind, migrate, require_current
-from infra.postgres.pool import open_pool
+from infra.postgres.migrations import MIGRATIONS, migrate, require_current
+from infra.postgres.pool import SchemaBehind, open_pool
 
 PROCESSES = 6
 ALL = sorted(path.stem for path in MIGRATIONS.glob("*.sql"))

@@ -15,8 +15,8 @@ import httpx
 from api.cli import output, place
 from domain.errors import StorageUnavailable, TranscoderError
 from infra.object_storage import open_storage
-from infra.postgres.migrations import SchemaBehind, require_current
-from infra.postgres.pool import UNAVAILABLE, open_pool
+from infra.postgres.migrations import require_current
+from infra.postgres.pool import UNAVAILABLE, SchemaBehind, open_pool
 from infra.runpod_transcoder import open_transcoder
 from infra.settings import Settings, SettingsInvalid, load
 

@@ -10,8 +10,7 @@ from api.cli.file import UnusableFile
 from api.cli.output import print_json
 from api.cli.place import CreatorInvalid, NothingRunning
 from infra.embedded.errors import EmbeddedError
-from infra.postgres.migrations import SchemaBehind
-from infra.postgres.pool import UNAVAILABLE
+from infra.postgres.pool import UNAVAILABLE, SchemaBehind
 from infra.settings import SettingsInvalid
 
 KNOWN: tuple[type[Exception], ...] = (

@@ -4,21 +4,23 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 import rfc8785
 from pydantic import TypeAdapter
 
-from domain.errors import ConcurrencyConflict
+from domain.errors import ConcurrencyConflict, StoreInterrupted
 from domain.events import Context, Event, StoredEvent
+from domain.handler import event_id
 from domain.media import MediaItem
 from domain.read_model import project
-from infra.postgres.pool import Pool
+from infra.postgres.group_commit import AppendRefused, GroupCommit, Request
+from infra.postgres.pool import UNAVAILABLE, Pool
 from infra.postgres.queries import sql
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
-_VERSION_CONFLICT = "CM001"
+VERSION_CONFLICT = "CM001"
 
 
 class PostgresEventStore:
@@ -26,6 +28,7 @@ class PostgresEventStore:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._commit = GroupCommit(pool)
 
     async def load(self, media_id: UUID) -> list[StoredEvent]:
         """The stream in order; empty when there is none."""
@@ -38,28 +41,33 @@ class PostgresEventStore:
         events: Sequence[Event],
         item: MediaItem,
         context: Context,
+        *,
+        command_id: UUID,
     ) -> list[StoredEvent]:
-        """Append in one round trip; `ConcurrencyConflict` when the stream moved on."""
+        """Append in one round trip. Errors are the port's."""
+        request = Request(
+            stream_id=str(media_id),
+            expected_version=expected_version,
+            event_ids=[str(event_id(command_id, index)) for index in range(len(events))],
+            types=[event.type for event in events],
+            schema_versions=[event.schema_version for event in events],
+            payloads=[canonical(event) for event in events],
+            occurred_at=datetime.now(UTC).isoformat(),
+            actor=context.actor,
+            correlation_id=str(context.correlation_id),
+            causation_id=str(context.causation_id) if context.causation_id else None,
+            traceparent=context.traceparent,
+            evidence=context.evidence,
+            projected=dict(project(media_id, item)),
+        )
         try:
-            rows = await self._pool.fetch(
-                sql("append"),
-                media_id,
-                expected_version,
-                [uuid4() for _ in events],
-                [event.type for event in events],
-                [event.schema_version for event in events],
-                [canonical(event) for event in events],
-                datetime.now(UTC),
-                context.actor,
-                context.correlation_id,
-                context.causation_id,
-                context.traceparent,
-                json.dumps(project(media_id, item)),
-            )
-        except asyncpg.PostgresError as error:
-            if error.sqlstate == _VERSION_CONFLICT:
+            rows = await self._commit.append(request)
+        except AppendRefused as error:
+            if error.sqlstate == VERSION_CONFLICT:
                 raise ConcurrencyConflict(media_id, expected_version) from error
             raise
+        except UNAVAILABLE as error:
+            raise StoreInterrupted(f"the database went away: {type(error).__name__}") from error
         return [stored(row) for row in rows]
 
     async def now(self) -> datetime:
@@ -89,6 +97,7 @@ def stored(row: asyncpg.Record) -> StoredEvent:
             correlation_id=row["correlation_id"],
             causation_id=row["causation_id"],
             traceparent=row["traceparent"],
+            evidence=row["evidence"].hex() if row["evidence"] else None,
         ),
         occurred_at=row["occurred_at"],
         recorded_at=row["recorded_at"],

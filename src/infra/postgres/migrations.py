@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 from pogo_core.util import migrate as pogo
 
-from infra.postgres.pool import CONNECT_TIMEOUT_S, Pool
+from infra.postgres.pool import CONNECT_TIMEOUT_S, Pool, SchemaBehind
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -25,14 +25,6 @@ _LOCK = 0x636F646578
 WAIT_S = 120.0
 
 log = logging.getLogger(__name__)
-
-
-class SchemaBehind(Exception):
-    """The database lacks migrations that this version needs."""
-
-    def __init__(self, missing: list[str]) -> None:
-        super().__init__(f"run `codex-media migrate`: not applied yet: {', '.join(missing)}")
-        self.missing = missing
 
 
 async def migrate(dsn: str) -> list[str]:

@@ -5,8 +5,8 @@
 SELECT clock_timestamp();
 
 -- name: append
--- Append events with projection, outbox and job list: one round trip, one transaction.
-SELECT * FROM append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+-- Appends with projection, outbox and job list: one round trip, one transaction, each by itself.
+SELECT request, failure, message, appended FROM append_batch($1);
 
 -- name: load_stream
 -- A stream's history in order.
