@@ -73,7 +73,7 @@ DECLARE
     one events;
 BEGIN
     FOR asked IN
-        SELECT (place - 1)::integer AS place, r.*
+        SELECT r.*
         FROM ROWS FROM (jsonb_to_recordset(p_requests) AS (
             stream_id uuid, expected_version integer, event_ids uuid[], types text[],
             schema_versions integer[], payloads text[], occurred_at timestamptz, actor text,
@@ -81,7 +81,7 @@ BEGIN
         )) WITH ORDINALITY AS r (
             stream_id, expected_version, event_ids, types, schema_versions, payloads, occurred_at,
             actor, correlation_id, causation_id, traceparent, evidence, projected, place)
-        ORDER BY r.stream_id, place
+        ORDER BY r.stream_id, r.place
     LOOP
         BEGIN
             FOR one IN
@@ -91,14 +91,14 @@ BEGIN
                     asked.correlation_id, asked.causation_id, asked.traceparent,
                     decode(asked.evidence, 'hex'), asked.projected)
             LOOP
-                request := asked.place;
+                request := asked.place - 1;
                 failure := '';
                 message := '';
                 appended := one;
                 RETURN NEXT;
             END LOOP;
         EXCEPTION WHEN OTHERS THEN
-            request := asked.place;
+            request := asked.place - 1;
             failure := SQLSTATE;
             message := SQLERRM;
             appended := NULL;
