@@ -91,6 +91,7 @@ def recomputed(media_id: UUID, event: dict[str, Any]) -> str:
         event["correlationId"],
         event["causationId"] or "",
         event["traceparent"] or "",
+        event["evidence"] or "",
         utc_text(event["occurredAt"]),
         utc_text(event["recordedAt"]),
         event["prevHash"],

@@ -2,6 +2,7 @@
 
 import re
 
+import asyncpg
 import pytest
 from botocore.client import BaseClient
 from openapi_spec_validator import validate
@@ -52,7 +53,9 @@ async def test_a_bug_is_a_500_problem_without_trace_or_secret(
 ) -> None:
     async with running(load(environ)) as service:
         studio = Studio(service, s3, "alice")
-        await service.services.pool.execute("ALTER TABLE media_items RENAME TO elsewhere")
+        owner = await asyncpg.connect(environ["DATABASE_URL"])
+        await owner.execute("ALTER TABLE media_items RENAME TO elsewhere")
+        await owner.close()
 
         answer = await studio.get("/api/media", cookie="session=very-secret")
 

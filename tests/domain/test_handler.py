@@ -35,11 +35,15 @@ class RacedEventStore:
         events: Sequence[Event],
         item: MediaItem,
         context: Context,
+        *,
+        command_id: UUID,
     ) -> list[StoredEvent]:
         self.appends += 1
         if self.rivals:
             await handle(self.inner, media_id, self.rivals.pop(0), f.context("rival"))
-        return await self.inner.append(media_id, expected_version, events, item, context)
+        return await self.inner.append(
+            media_id, expected_version, events, item, context, command_id=command_id
+        )
 
     async def now(self) -> datetime:
         return await self.inner.now()

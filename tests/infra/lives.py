@@ -1,7 +1,7 @@
 """Whole lives of the one item, cut into the appends that make them, and how an append is done."""
 
 from collections.abc import Sequence
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from domain.events import Event, StoredEvent
 from domain.media import evolve, fold
@@ -42,7 +42,7 @@ async def append(
     for event in events:
         item = evolve(item, event)
     assert item is not None
-    return await store.append(media_id, version, events, item, f.context())
+    return await store.append(media_id, version, events, item, f.context(), command_id=uuid4())
 
 
 async def live(store: EventStore, life: Life, media_id: UUID = f.MEDIA_ID) -> None:

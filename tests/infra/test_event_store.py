@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import cast
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 
 from domain.errors import ConcurrencyConflict
@@ -18,6 +17,7 @@ from domain.media import evolve, fold
 from domain.ports import EventStore
 from domain.read_model import MediaRow, project_history
 from infra.postgres.event_store import PostgresEventStore
+from infra.postgres.group_commit import AppendRefused
 from infra.postgres.pool import Pool
 from tests import factories as f
 from tests.fakes import MemoryDatabase, MemoryEventStore
@@ -25,7 +25,7 @@ from tests.infra import lives
 from tests.infra.lives import LIVES, Life, append, live
 
 WRITERS = 32
-REFUSED = (ValueError, asyncpg.PostgresError)
+REFUSED = (ValueError, AppendRefused)
 
 
 class Written(ABC):
@@ -166,7 +166,12 @@ async def test_append_at_another_version_conflicts_and_writes_nothing(written: W
     for version in (0, 2, 4, 99):
         with pytest.raises(ConcurrencyConflict) as conflict:
             await written.store.append(
-                f.MEDIA_ID, version, [f.transcoding_submitted()], item, f.context()
+                f.MEDIA_ID,
+                version,
+                [f.transcoding_submitted()],
+                item,
+                f.context(),
+                command_id=uuid4(),
             )
         assert (conflict.value.stream_id, conflict.value.expected_version) == (f.MEDIA_ID, version)
     assert len(await history(written)) == 3
@@ -177,7 +182,9 @@ async def test_append_to_a_stream_that_is_not_there_conflicts(written: Written) 
     item = fold(f.uploaded())
     assert item is not None
     with pytest.raises(ConcurrencyConflict):
-        await written.store.append(f.MEDIA_ID, 1, [f.upload_completed()], item, f.context())
+        await written.store.append(
+            f.MEDIA_ID, 1, [f.upload_completed()], item, f.context(), command_id=uuid4()
+        )
     assert await written.store.load(f.MEDIA_ID) == []
 
 
@@ -200,7 +207,9 @@ async def test_event_that_the_lifecycle_forbids_is_refused(
     before = await history(written)
     assert item is not None
     with pytest.raises(REFUSED):
-        await written.store.append(f.MEDIA_ID, len(before), [event], item, f.context())
+        await written.store.append(
+            f.MEDIA_ID, len(before), [event], item, f.context(), command_id=uuid4()
+        )
     assert await history(written) == before
     assert await written.row(f.MEDIA_ID) == project_history(f.MEDIA_ID, before)
 
@@ -213,7 +222,9 @@ async def test_row_that_its_events_do_not_make_is_refused(
     item = fold(made_by)
     assert item is not None
     with pytest.raises(REFUSED):
-        await written.store.append(f.MEDIA_ID, 1, [f.upload_expired()], item, f.context())
+        await written.store.append(
+            f.MEDIA_ID, 1, [f.upload_expired()], item, f.context(), command_id=uuid4()
+        )
     assert await history(written) == [f.registered()]
 
 
@@ -240,7 +251,9 @@ async def test_one_of_many_registrations_with_the_same_id_wins(written: Written)
     assert item is not None
     outcomes = await asyncio.gather(
         *(
-            written.store.append(f.MEDIA_ID, 0, [f.registered()], item, f.context())
+            written.store.append(
+                f.MEDIA_ID, 0, [f.registered()], item, f.context(), command_id=uuid4()
+            )
             for _ in range(WRITERS)
         ),
         return_exceptions=True,

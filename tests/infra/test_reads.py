@@ -63,13 +63,13 @@ async def test_only_a_ready_item_has_a_playlist_to_play(
 
 
 async def test_pages_go_through_everything_once_newest_first(
-    pool: Pool, store: PostgresEventStore, reads: MediaReads
+    owner: Pool, store: PostgresEventStore, reads: MediaReads
 ) -> None:
     ids = sorted(uuid4() for _ in range(7))
     for media_id in ids:
         await live(store, lives.REGISTERED, media_id)
     # Some were made in the same microsecond: the id decides between them.
-    await pool.execute(
+    await owner.execute(
         "UPDATE media_items SET created_at = '2026-01-01+0' WHERE id = ANY($1)", ids[:4]
     )
     await append(store, [f.upload_expired()], ids[0])

@@ -13,6 +13,7 @@ from infra.loops import (
     AFTER_ERROR_S,
     run_loops,
 )
+from infra.postgres.pool import Pool
 from tests.infra.conftest import OpenWith
 from tests.infra.embedded.processes import eventually
 from tests.infra.left_to_do import AWAY, announced, failure_of, item_of, waiting, watched
@@ -59,11 +60,11 @@ async def test_loops_stop_at_once_in_the_pause_after_an_error(open_with: OpenWit
 
 
 async def test_every_loop_survives_the_loss_of_its_connection_in_mid_statement(
-    services: Services, server_dsn: str
+    services: Services, owner: Pool, server_dsn: str
 ) -> None:
     due = uuid4()
     async with running(services):
-        async with services.pool.acquire() as holder, holder.transaction():
+        async with owner.acquire() as holder, holder.transaction():
             await holder.execute("LOCK TABLE outbox, vendor_jobs, media_items")
             await cut_connections_held_up(server_dsn, of_them=3)
         await live(services.store, announced(-1), due)

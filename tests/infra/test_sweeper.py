@@ -15,6 +15,7 @@ from infra.loops import (
     dispatch_once,
     sweep_once,
 )
+from infra.postgres.pool import Pool
 from tests import factories as f
 from tests.infra.conftest import OpenWith
 from tests.infra.left_to_do import AWAY, announced, failure_of, item_of, waiting, watched
@@ -70,11 +71,14 @@ async def test_upload_that_came_unannounced_is_completed_and_sent(open_with: Ope
         assert item.runpod_job_id is not None
 
 
-async def test_item_that_cannot_be_ended_keeps_no_other_from_ending(services: Services) -> None:
+async def test_item_that_cannot_be_ended_keeps_no_other_from_ending(
+    services: Services, owner: Pool
+) -> None:
     unreadable, ends = uuid4(), uuid4()
     await live(services.store, waiting(-20), unreadable)
     await live(services.store, waiting(-10), ends)
-    await services.pool.execute("UPDATE events SET payload = '{}' WHERE stream_id = $1", unreadable)
+    await owner.execute("ALTER TABLE events DISABLE TRIGGER append_only")
+    await owner.execute("UPDATE events SET payload = '{}' WHERE stream_id = $1", unreadable)
     await sweep_once(services)
     assert await failure_of(services, ends) is ErrorCode.SUBMIT_UNREACHABLE
 

@@ -211,15 +211,15 @@ async def test_closed_job_is_neither_open_nor_taken_nor_hurried(
 
 
 async def test_overdue_lists_what_outlived_its_deadline_the_longest_first(
-    pool: Pool, store: PostgresEventStore
+    pool: Pool, owner: Pool, store: PostgresEventStore
 ) -> None:
     ids = [uuid4() for _ in range(3)]
     for media_id, life in zip(ids, (lives.REQUESTED, lives.REGISTERED, lives.READY), strict=True):
         await live(store, life, media_id)
-    await pool.execute("UPDATE media_items SET deadline_at = now() + interval '1 hour'")
+    await owner.execute("UPDATE media_items SET deadline_at = now() + interval '1 hour'")
     assert await overdue(pool, 10) == []
     for age, media_id in enumerate(ids[:2]):
         past = "UPDATE media_items SET deadline_at = now() - $2::interval WHERE id = $1"
-        await pool.execute(past, media_id, timedelta(hours=age + 1))
+        await owner.execute(past, media_id, timedelta(hours=age + 1))
     assert await overdue(pool, 10) == [(ids[1], Status.UPLOADING), (ids[0], Status.TRANSCODING)]
     assert await overdue(pool, 1) == [(ids[1], Status.UPLOADING)]

@@ -4,6 +4,7 @@ from base64 import b64encode
 
 WEBHOOK_SECRET = "whsec_" + b64encode(b"w" * 32).decode()
 CAPABILITY_SECRET = "k1:" + b64encode(b"c" * 32).decode()
+LEDGER_KEY = "codex-media-test:" + b64encode(b"l" * 32).decode()
 
 SECRETS = {
     "DATABASE_URL": "postgresql://codex:sesame-database@db.test/codex",
@@ -11,6 +12,7 @@ SECRETS = {
     "RUNPOD_API_KEY": "rpa_sesame",
     "WEBHOOK_SECRETS": WEBHOOK_SECRET,
     "CAPABILITY_SECRETS": CAPABILITY_SECRET,
+    "LEDGER_KEY": LEDGER_KEY,
     "JWT_SECRET": "sesame-session-" + "j" * 32,
 }
 
