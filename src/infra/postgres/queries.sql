@@ -116,3 +116,175 @@ UPDATE webhook_inbox SET verdict = $2 WHERE id = $1;
 -- name: transitions
 -- The lifecycle as the database enforces it.
 SELECT from_status, event_type, to_status FROM transitions_allowed;
+
+-- ledger: the sealer, global reading, proof
+
+-- name: lease_sealer
+-- Whether this transaction is the one that seals; until its end no other is.
+SELECT pg_try_advisory_xact_lock(hashtextextended('codex-media sealer', 0));
+
+-- name: ledger_head
+-- How far the ledger is sealed and signed.
+SELECT h.size, h.frontier, coalesce(c.size, 0), c.signed_at, clock_timestamp()
+FROM ledger_head h
+LEFT JOIN (SELECT size, signed_at FROM checkpoints ORDER BY size DESC LIMIT 1) c ON true;
+
+-- name: unsealed
+-- The next events to seal, with the hashes that become leaves.
+SELECT u.position, e.hash FROM unsealed u JOIN events e USING (position)
+ORDER BY u.position LIMIT $1;
+
+-- name: seal
+-- Give positions their place, beginning after the ledger's size.
+SELECT seal($1, $2, $3);
+
+-- name: keep_checkpoint
+-- Keep a signed checkpoint.
+INSERT INTO checkpoints (size, root, key_id, note) VALUES ($1, $2, $3, $4);
+
+-- name: notify_ledger
+-- Tell listeners how long the ledger is now.
+SELECT pg_notify($1, $2);
+
+-- name: ledger_size
+-- How many events the ledger holds.
+SELECT size FROM ledger_head;
+
+-- name: ledger_page
+-- The events after a place in the ledger and up to another, in its order.
+SELECT l.seq, e.* FROM ledger l JOIN events e USING (position)
+WHERE l.seq > $1 AND l.seq <= $2 ORDER BY l.seq LIMIT $3;
+
+-- name: newest_checkpoint
+-- The checkpoint that covers most.
+SELECT size, root, key_id, note, signed_at FROM checkpoints ORDER BY size DESC LIMIT 1;
+
+-- name: checkpoint_page
+-- Checkpoints after a size, in order.
+SELECT size, note FROM checkpoints WHERE size > $1 ORDER BY size LIMIT $2;
+
+-- name: sealed_records
+-- What is hashed of the events after a place in the ledger, byte by byte, and their hashes.
+SELECT l.seq, event_text(e) AS preimage, e.hash FROM ledger l JOIN events e USING (position)
+WHERE l.seq > $1 ORDER BY l.seq LIMIT $2;
+
+-- name: unsealed_records
+-- The same of events that no place was given to yet, after a position.
+SELECT u.position, event_text(e) AS preimage, e.hash
+FROM unsealed u JOIN events e USING (position)
+WHERE u.position > $1 ORDER BY u.position LIMIT $2;
+
+-- name: projection_page
+-- Rows of the projection as JSON, after an id.
+SELECT id, to_jsonb(m)::text AS line FROM media_items m WHERE id > $1 ORDER BY id LIMIT $2;
+
+-- name: note_audit_read
+-- Who read what of the audit interface.
+INSERT INTO audit_reads (actor, what) VALUES ($1, $2);
+
+-- Replay and the continuous check of the projection.
+
+-- name: span_end
+-- The stream that begins the next span of so many streams; no row in the last span.
+SELECT stream_id FROM streams WHERE stream_id >= $1 ORDER BY stream_id OFFSET $2 LIMIT 1;
+
+-- name: count_streams
+-- How many streams there are, for a progress bar.
+SELECT count(*) FROM streams;
+
+-- name: differences
+-- Rows of a span that are not what their events make of them.
+SELECT id, kept, folded FROM projection_differences($1, $2) ORDER BY id;
+
+-- name: differences_of
+-- The same of single items.
+SELECT d.id, d.kept, d.folded
+FROM unnest($1::uuid[]) AS one (id) CROSS JOIN LATERAL projection_differences(one.id, one.id) AS d
+ORDER BY d.id;
+
+-- name: rebuild_span
+-- Fill the shadow table with what the events of a span make.
+INSERT INTO media_items_rebuilt SELECT * FROM media_items_folded WHERE id >= $1 AND id <= $2;
+
+-- name: rebuilt_otherwise
+-- Items of a span in which live and shadow table differ: changed since, or wrong.
+SELECT coalesce(k.id, r.id) AS id
+FROM (SELECT * FROM media_items WHERE id >= $1 AND id <= $2) AS k
+FULL JOIN (SELECT * FROM media_items_rebuilt WHERE id >= $1 AND id <= $2) AS r ON k.id = r.id
+WHERE ROW (k.*) IS DISTINCT FROM ROW (r.*)
+ORDER BY id;
+
+-- name: lock_heads
+-- Hold the streams of these items as they are, in the order in which appends take them.
+SELECT FROM streams WHERE stream_id = ANY ($1::uuid[]) ORDER BY stream_id FOR UPDATE;
+
+-- name: forget_rebuilt
+-- Make room in the shadow table for items that moved since.
+DELETE FROM media_items_rebuilt WHERE id = ANY ($1::uuid[]);
+
+-- name: rebuild_items
+-- Fold single items into the shadow table.
+INSERT INTO media_items_rebuilt SELECT * FROM media_items_folded WHERE id = ANY ($1::uuid[]);
+
+-- name: mend_rows
+-- Make live rows equal to the shadow table's.
+INSERT INTO media_items SELECT * FROM media_items_rebuilt WHERE id = ANY ($1::uuid[])
+ON CONFLICT (id) DO UPDATE SET
+    creator_id = excluded.creator_id, status = excluded.status,
+    media_type = excluded.media_type, file_name = excluded.file_name,
+    content_type = excluded.content_type, declared_size = excluded.declared_size,
+    size = excluded.size, etag = excluded.etag, r2_key = excluded.r2_key,
+    hls_master_playlist_key = excluded.hls_master_playlist_key,
+    hls_preview_key = excluded.hls_preview_key, thumbnail_key = excluded.thumbnail_key,
+    waveform_key = excluded.waveform_key, duration_seconds = excluded.duration_seconds,
+    width = excluded.width, height = excluded.height,
+    transcoding_error = excluded.transcoding_error,
+    transcoding_attempts = excluded.transcoding_attempts,
+    runpod_job_id = excluded.runpod_job_id, encoder = excluded.encoder,
+    encoder_note = excluded.encoder_note, deadline_at = excluded.deadline_at,
+    version = excluded.version, created_at = excluded.created_at,
+    updated_at = excluded.updated_at;
+
+-- name: drop_rows_without_events
+-- Take away rows that no event speaks of, with the work that hangs on them.
+WITH unfounded AS (
+    SELECT id FROM unnest($1::uuid[]) AS one (id)
+    WHERE NOT EXISTS (SELECT FROM media_items_rebuilt r WHERE r.id = one.id)
+), progress_gone AS (
+    DELETE FROM progress WHERE media_id IN (SELECT id FROM unfounded)
+), outbox_gone AS (
+    DELETE FROM outbox WHERE media_id IN (SELECT id FROM unfounded)
+), jobs_gone AS (
+    DELETE FROM vendor_jobs WHERE media_id IN (SELECT id FROM unfounded)
+)
+DELETE FROM media_items WHERE id IN (SELECT id FROM unfounded);
+
+-- name: recently_moved
+-- The items of the newest events.
+SELECT DISTINCT stream_id FROM (
+    SELECT stream_id FROM events ORDER BY position DESC LIMIT $1) AS newest;
+
+-- name: checked_upto
+-- How far the continuous check is on its way round.
+SELECT upto FROM projection_checks ORDER BY id DESC LIMIT 1;
+
+-- name: note_check
+-- What one turn of the continuous check found.
+INSERT INTO projection_checks (upto, checked, mismatched) VALUES ($1, $2, $3);
+
+-- name: forget_checks
+-- Keep the newest turns alone.
+DELETE FROM projection_checks
+WHERE id <= (SELECT id FROM projection_checks ORDER BY id DESC OFFSET $1 LIMIT 1);
+
+-- name: sealed_at
+-- An event's place in the ledger, and the first checkpoint that covers it.
+SELECT l.seq, c.size, c.note
+FROM ledger l
+LEFT JOIN LATERAL (
+    SELECT size, note FROM checkpoints WHERE size >= l.seq ORDER BY size LIMIT 1) AS c ON true
+WHERE l.position = $1;
+
+-- name: keep_evidence
+-- Keep a raw message under its hash; the same message once.
+INSERT INTO evidence (hash, kind, body) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING;
