@@ -133,13 +133,17 @@ LANGUAGE sql STABLE PARALLEL SAFE
 RETURN to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 
 -- What is hashed of an event: its fields a line each, the payload last, exactly as stored.
-CREATE FUNCTION event_hash(e events) RETURNS bytea
+CREATE FUNCTION event_text(e events) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN sha256(convert_to(concat_ws(E'\n',
+RETURN concat_ws(E'\n',
     'codex-media.event.v1', e.stream_id, e.version, e.event_id, e.type, e.schema_version, e.actor,
     e.correlation_id, coalesce(e.causation_id::text, ''), coalesce(e.traceparent, ''),
     coalesce(encode(e.evidence, 'hex'), ''), utc_text(e.occurred_at), utc_text(e.recorded_at),
-    encode(e.prev_hash, 'hex'), e.payload::text), 'UTF8'));
+    encode(e.prev_hash, 'hex'), e.payload::text);
+
+CREATE FUNCTION event_hash(e events) RETURNS bytea
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN sha256(convert_to(event_text(e), 'UTF8'));
 
 -- One round trip: locks the stream's head, checks version and transitions, chains the hashes,
 -- writes events, projection, outbox and job list. Event ids that are there already make it answer
@@ -189,7 +193,7 @@ BEGIN
                 USING ERRCODE = 'CM002';
         END IF;
         appended := NULL;
-        appended.position := nextval(pg_get_serial_sequence('events', 'position'));
+        appended.position := nextval('events_position_seq');
         appended.stream_id := p_stream_id;
         appended.version := head.version + 1;
         appended.event_id := p_event_ids[i];
@@ -228,8 +232,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     item media_items := jsonb_populate_record(NULL::media_items, p_row);
 BEGIN
-    item.created_at := coalesce(
-        (SELECT created_at FROM media_items WHERE id = item.id), p_written);
+    item.created_at := p_written;
     item.updated_at := p_written;
     INSERT INTO media_items VALUES (item.*)
     ON CONFLICT (id) DO UPDATE SET
@@ -277,6 +280,7 @@ DROP FUNCTION write_work;
 DROP FUNCTION write_projection;
 DROP FUNCTION append_events;
 DROP FUNCTION event_hash;
+DROP FUNCTION event_text;
 DROP FUNCTION utc_text;
 DROP TABLE webhook_inbox, progress, vendor_jobs, outbox, media_items, unsealed, events, streams,
     transitions_allowed;
