@@ -310,3 +310,19 @@ class MemoryOutputGate:
         attempt_id: UUID,
     ) -> Outputs | ports.OutputsInvalid | None:
         return self.found.get(attempt_id)
+
+
+@dataclass(slots=True)
+class MemoryEvidence:
+    """Raw messages by their hash."""
+
+    bodies: dict[str, bytes] = field(default_factory=dict)
+
+    async def keep(
+        self,
+        kind: ports.EvidenceKind,  # noqa: ARG002 - the port's
+        body: bytes,
+    ) -> str:
+        digest = sha256(body).hexdigest()
+        self.bodies[digest] = body
+        return digest

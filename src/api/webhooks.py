@@ -15,6 +15,7 @@ from domain.errors import AccessDenied
 from domain.events import Context
 from domain.failure import ErrorCode
 from domain.media import MediaItem, attempt_id
+from domain.ports import EvidenceKind
 from domain.use_cases.access import load_item
 from gpu_worker.contract import OutputLayout, Report, ReportOutput
 from gpu_worker.signature import SignatureRefused, verify
@@ -42,7 +43,7 @@ async def worker_webhook(call: Call) -> Response:
         return answer(WebhookAck(verdict=await _progress(call, report)))
     row_id, verdict = await call.services.inbox.receive("worker", message_id, body)
     if verdict is None:
-        verdict = await _apply(call, report)
+        verdict = await _apply(call, report, body)
         await call.services.inbox.decide(row_id, verdict)
     return answer(WebhookAck(verdict=verdict))
 
@@ -57,7 +58,7 @@ async def _progress(call: Call, report: Report) -> str:
     return "noted"
 
 
-async def _apply(call: Call, report: Report) -> str:
+async def _apply(call: Call, report: Report, body: bytes) -> str:
     output = report.output
     try:
         item = await load_item(call.services.store, output.media_id)
@@ -72,6 +73,7 @@ async def _apply(call: Call, report: Report) -> str:
         correlation_id=uuid5(NAMESPACE_OID, report.job_id),
         causation_id=None,
         traceparent=None,
+        evidence=await call.services.evidence.keep(EvidenceKind.WORKER_CALLBACK, body),
     )
     after = await _outcome(call, report, item, context)
     log.info("worker says %s media=%s: %s", report.status, output.media_id, after.status)

@@ -1,6 +1,7 @@
 """What the use cases need from outside, as they see it. Every call ends within its own timeout."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -93,11 +94,14 @@ class JobPhase(StrEnum):
     CANCELLED = "cancelled"
 
 
-class JobState(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class JobState:
     """What the transcoder says of a job."""
 
     phase: JobPhase
     error: str | None = None
+    answer: bytes | None = field(default=None, compare=False, repr=False)
+    """The message that says so, byte by byte."""
 
 
 class Transcoder(Protocol):
@@ -113,6 +117,21 @@ class Transcoder(Protocol):
 
     async def cancel(self, job_id: str) -> None:
         """Stop the job if it still runs."""
+        ...
+
+
+class EvidenceKind(StrEnum):
+    """What sort of message an event can rest on."""
+
+    WORKER_CALLBACK = "worker_callback"
+    RUNPOD_STATUS = "runpod_status"
+
+
+class EvidenceLocker(Protocol):
+    """Raw messages that events rest on, kept for good."""
+
+    async def keep(self, kind: EvidenceKind, body: bytes) -> str:
+        """Keep `body`, once however often it comes; its SHA-256 in hex, for `Context.evidence`."""
         ...
 
 

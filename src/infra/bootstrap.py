@@ -10,6 +10,7 @@ from domain.use_cases import Dispatch, Outcomes, Uploads
 from infra.object_storage import S3ObjectStorage, open_storage
 from infra.output_gate import BucketOutputGate
 from infra.postgres.event_store import PostgresEventStore
+from infra.postgres.evidence import PostgresEvidence
 from infra.postgres.pool import Pool, open_pool
 from infra.postgres.reads import Inbox, MediaReads, ProgressBoard
 from infra.postgres.work import PostgresOutbox, PostgresWatchlist
@@ -31,6 +32,7 @@ class Services:
     reads: MediaReads
     progress: ProgressBoard
     inbox: Inbox
+    evidence: PostgresEvidence
     uploads: Uploads
     dispatch: Dispatch
     outcomes: Outcomes
@@ -55,6 +57,7 @@ def compose(
     store = PostgresEventStore(pool)
     outbox = PostgresOutbox(pool)
     watchlist = PostgresWatchlist(pool)
+    evidence = PostgresEvidence(pool)
     window = timedelta(seconds=settings.transcoding_window_s)
     dispatch = Dispatch(store, transcoder, outbox, window)
     upload_window = timedelta(seconds=settings.upload_window_s)
@@ -69,7 +72,10 @@ def compose(
         reads=MediaReads(pool),
         progress=ProgressBoard(pool),
         inbox=Inbox(pool),
+        evidence=evidence,
         uploads=Uploads(store, storage, dispatch, settings.max_upload_bytes, upload_window),
         dispatch=dispatch,
-        outcomes=Outcomes(store, transcoder, BucketOutputGate(storage), outbox, watchlist),
+        outcomes=Outcomes(
+            store, transcoder, BucketOutputGate(storage), outbox, watchlist, evidence
+        ),
     )

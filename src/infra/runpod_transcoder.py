@@ -107,7 +107,7 @@ class RunpodTranscoder:
         text = None if found.error is None else str(found.error)
         if phase is JobPhase.FAILED and text and "executionTimeout exceeded" in text:
             phase = JobPhase.TIMED_OUT
-        return JobState(phase, text)
+        return JobState(phase, text, answer.content)
 
     async def cancel(self, job_id: str) -> None:
         """Stop the job if it still runs; an unknown job is stopped already."""

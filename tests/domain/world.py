@@ -15,6 +15,7 @@ from tests import factories as f
 from tests.fakes import (
     MemoryDatabase,
     MemoryEventStore,
+    MemoryEvidence,
     MemoryOutbox,
     MemoryOutputGate,
     MemoryStorage,
@@ -42,6 +43,7 @@ class World:
     storage: MemoryStorage = field(default_factory=MemoryStorage)
     transcoder: MemoryTranscoder = field(default_factory=MemoryTranscoder)
     gate: MemoryOutputGate = field(default_factory=MemoryOutputGate)
+    evidence: MemoryEvidence = field(default_factory=MemoryEvidence)
     creator: Context = field(default_factory=f.context)
 
     def __post_init__(self) -> None:
@@ -51,7 +53,7 @@ class World:
         self.dispatch = Dispatch(self.store, self.transcoder, self.outbox, ATTEMPT_WINDOW)
         self.uploads = Uploads(self.store, self.storage, self.dispatch, MAX_BYTES, UPLOAD_WINDOW)
         self.outcomes = Outcomes(
-            self.store, self.transcoder, self.gate, self.outbox, self.watchlist
+            self.store, self.transcoder, self.gate, self.outbox, self.watchlist, self.evidence
         )
 
     async def registered(self) -> Registered:

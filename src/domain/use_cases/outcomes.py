@@ -16,6 +16,8 @@ from domain.lifecycle import Status
 from domain.media import MAX_JOBS_PER_ATTEMPT, MediaItem
 from domain.ports import (
     EventStore,
+    EvidenceKind,
+    EvidenceLocker,
     JobPhase,
     JobState,
     Outbox,
@@ -39,6 +41,7 @@ class Outcomes:
     gate: OutputGate
     outbox: Outbox
     watchlist: Watchlist
+    evidence: EvidenceLocker
 
     async def started(self, media_id: UUID, start: RecordStart, context: Context) -> MediaItem:
         """A worker took the attempt up."""
@@ -95,7 +98,6 @@ class Outcomes:
 
     async def reconcile(self, job: WatchedJob) -> None:
         """Ask the vendor how a job is, and act on an end that nobody reported."""
-        context = system("reconciler")
         item = await load_item(self.store, job.media_id)
         if not item.runs(job.attempt):
             await self.watchlist.close(job.job_id)
@@ -103,6 +105,7 @@ class Outcomes:
         state = await self.transcoder.status(job.job_id)
         if state is not None and state.phase in {JobPhase.QUEUED, JobPhase.RUNNING}:
             return
+        context = await self._resting_on(state)
         if await self._settle_from_bucket(job.media_id, item, job.job_id, context):
             return
         if job.job_id != item.runpod_job_id:  # A newer job of the attempt runs.
@@ -114,6 +117,13 @@ class Outcomes:
         code, message = _vendor_verdict(state)
         failure = RecordFailure(job.attempt, job.job_id, code, message)
         await self.failed(job.media_id, failure, context)
+
+    async def _resting_on(self, state: JobState | None) -> Context:
+        context = system("reconciler")
+        if state is None or state.answer is None:
+            return context
+        evidence = await self.evidence.keep(EvidenceKind.RUNPOD_STATUS, state.answer)
+        return context.model_copy(update={"evidence": evidence})
 
     async def _replace_lost(self, job: WatchedJob, item: MediaItem, context: Context) -> None:
         if len(item.job_ids) < MAX_JOBS_PER_ATTEMPT:

@@ -8,18 +8,17 @@ from uuid import UUID
 
 import asyncpg
 import rfc8785
-from pydantic import TypeAdapter
 
 from domain.errors import ConcurrencyConflict, StoreInterrupted
 from domain.events import Context, Event, StoredEvent
 from domain.handler import event_id
 from domain.media import MediaItem
 from domain.read_model import project
+from domain.upcasting import read_event
 from infra.postgres.group_commit import AppendRefused, GroupCommit, Request
 from infra.postgres.pool import UNAVAILABLE, Pool
 from infra.postgres.queries import sql
 
-_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 VERSION_CONFLICT = "CM001"
 
 
@@ -89,7 +88,7 @@ def stored(row: asyncpg.Record) -> StoredEvent:
         stream_id=row["stream_id"],
         version=row["version"],
         event_id=row["event_id"],
-        event=_EVENT.validate_python({"type": row["type"], **json.loads(row["payload"])}),
+        event=read_event(row["type"], row["schema_version"], json.loads(row["payload"])),
         schema_version=row["schema_version"],
         payload_json=row["payload"],
         context=Context(
