@@ -90,6 +90,13 @@ async def pool(dsn: str) -> AsyncIterator[Pool]:
         yield opened
 
 
+@pytest_asyncio.fixture
+async def owner(dsn: str) -> AsyncIterator[Pool]:
+    """A pool with the rights of the tables' owner, as a migration has: to tamper with."""
+    async with asyncpg.create_pool(dsn, min_size=0, max_size=4) as opened:
+        yield opened
+
+
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """An S3 server without signature checks."""
@@ -147,6 +154,7 @@ def environ(
         "WEBHOOK_SECRETS": stack_secrets.webhook_secret,
         "CAPABILITY_SECRETS": stack_secrets.capability_secret,
         "JWT_SECRET": stack_secrets.jwt_secret,
+        "LEDGER_KEY": stack_secrets.ledger_key,
     }
 
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 from domain.ports import EventStore
 from domain.use_cases import Dispatch, Outcomes, Uploads
+from infra.ledger.reader import LedgerReader
+from infra.ledger.sealer import Sealer
 from infra.object_storage import S3ObjectStorage, open_storage
 from infra.output_gate import BucketOutputGate
 from infra.postgres.event_store import PostgresEventStore
@@ -33,6 +35,8 @@ class Services:
     progress: ProgressBoard
     inbox: Inbox
     evidence: PostgresEvidence
+    sealer: Sealer
+    ledger: LedgerReader
     uploads: Uploads
     dispatch: Dispatch
     outcomes: Outcomes
@@ -73,6 +77,8 @@ def compose(
         progress=ProgressBoard(pool),
         inbox=Inbox(pool),
         evidence=evidence,
+        sealer=Sealer(pool, settings),
+        ledger=LedgerReader(pool),
         uploads=Uploads(store, storage, dispatch, settings.max_upload_bytes, upload_window),
         dispatch=dispatch,
         outcomes=Outcomes(

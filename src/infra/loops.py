@@ -3,11 +3,13 @@
 dispatcher  sends what the outbox holds
 reconciler  asks RunPod about jobs whose end nobody reported
 sweeper     ends states that have outlived their deadline
+sealer      gives committed events their place in the ledger, and signs it
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 from uuid import UUID
 
 from domain.errors import DomainError, StorageUnavailable, StoreInterrupted, TranscoderError
@@ -17,6 +19,8 @@ from infra.postgres.pool import UNAVAILABLE, SchemaBehind
 from infra.postgres.work import overdue
 
 IDLE_S = 1.0
+SEALER_IDLE_S = 0.2
+"""How much later than a commit the ledger's readers may see it."""
 AFTER_ERROR_S = 5.0
 SWEEP_BATCH = 100
 
@@ -58,6 +62,11 @@ async def sweep_once(services: Services) -> bool:
     return len(found) == SWEEP_BATCH and any(ended)
 
 
+async def seal_once(services: Services) -> bool:
+    """Seal a batch of events; whether more may wait."""
+    return await services.sealer.seal_once()
+
+
 async def _end(services: Services, media_id: UUID, status: Status) -> bool:
     """Whether the item could be ended: one that cannot must not keep the others from ending."""
     expire = services.uploads if status is Status.UPLOADING else services.outcomes
@@ -73,21 +82,37 @@ async def _end(services: Services, media_id: UUID, status: Status) -> bool:
 
 
 async def run_loops(services: Services, stop: asyncio.Event) -> None:
-    """Run the three loops until `stop` is set."""
-    steps = {"dispatcher": dispatch_once, "reconciler": reconcile_once, "sweeper": sweep_once}
+    """Run the four loops until `stop` is set."""
     async with asyncio.TaskGroup() as group:
-        for name, step in steps.items():
-            group.create_task(_loop(name, step, services, stop), name=name)
+        for loop in LOOPS:
+            group.create_task(_loop(*loop, services, stop), name=loop.name)
+
+
+class Loop(NamedTuple):
+    """What is done again and again, and how long after it found nothing to do."""
+
+    name: str
+    step: Callable[[Services], Awaitable[bool]]
+    idle_s: float
+
+
+LOOPS = (
+    Loop("dispatcher", dispatch_once, IDLE_S),
+    Loop("reconciler", reconcile_once, IDLE_S),
+    Loop("sweeper", sweep_once, IDLE_S),
+    Loop("sealer", seal_once, SEALER_IDLE_S),
+)
 
 
 async def _loop(
     name: str,
     step: Callable[[Services], Awaitable[bool]],
+    idle_s: float,
     services: Services,
     stop: asyncio.Event,
 ) -> None:
     while not stop.is_set():
-        pause = IDLE_S
+        pause = idle_s
         try:
             if await step(services):
                 continue

@@ -1,6 +1,7 @@
 """Every setting of the service, parsed once from an environment that is handed in."""
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Annotated, NamedTuple, Self
 
@@ -29,6 +30,13 @@ class CapabilityKey(NamedTuple):
 
     key_id: str
     secret: bytes
+
+
+class LedgerKey(NamedTuple):
+    """What signs checkpoints: the name they are published under, and a 32-byte Ed25519 seed."""
+
+    name: str
+    seed: bytes
 
 
 def _url(value: object) -> object:
@@ -66,6 +74,11 @@ def _capability_secrets(value: SecretStr) -> SecretStr:
     return value
 
 
+def _ledger_secret(value: SecretStr) -> SecretStr:
+    _ledger_key(value.get_secret_value())
+    return value
+
+
 def _words(value: SecretStr) -> list[str]:
     words = value.get_secret_value().split()
     if not words:
@@ -100,6 +113,15 @@ class Settings(BaseModel):
     )
     capability_secrets: Annotated[Secret, AfterValidator(_capability_secrets)] = Field(
         description="`id:base64` keys of tokens in URLs, space-separated, newest first."
+    )
+    ledger_key: Annotated[Secret, AfterValidator(_ledger_secret)] = Field(
+        description="`name:base64`, the 32-byte Ed25519 seed that signs the ledger's checkpoints."
+    )
+    ledger_checkpoint_events: int = Field(
+        default=256, gt=0, description="A checkpoint is signed once so many events wait for one."
+    )
+    ledger_checkpoint_s: float = Field(
+        default=1.0, ge=0, description="And at the latest so long after the one before."
     )
     jwt_secret: Secret | None = Field(default=None, description="HS256 secret of sessions.")
     jwks_url: HttpUrlText | None = Field(default=None, description="Keys of sessions, instead.")
@@ -143,6 +165,26 @@ class Settings(BaseModel):
     def capability_keys(self) -> tuple[CapabilityKey, ...]:
         """The keys of tokens, newest first. The first signs, all verify."""
         return tuple(_capability_key(pair) for pair in _words(self.capability_secrets))
+
+    @property
+    def ledger_signer(self) -> LedgerKey:
+        """The key of the ledger's checkpoints."""
+        return _ledger_key(self.ledger_key.get_secret_value())
+
+
+_LEDGER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,99}")
+"""What a signed note takes for a key's name, and a little less."""
+
+
+def _ledger_key(text: str) -> LedgerKey:
+    name, _, encoded = text.partition(":")
+    try:
+        seed = base64.b64decode(encoded, validate=True)
+    except ValueError:  # binascii.Error among them
+        seed = b""
+    if not _LEDGER_NAME.fullmatch(name) or len(seed) != 32:
+        raise ValueError("is name:base64 of exactly 32 random bytes")
+    return LedgerKey(name, seed)
 
 
 def _capability_key(text: str) -> CapabilityKey:

@@ -19,6 +19,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+audit = typer.Typer(help="Take the history away, and prove it.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
+
 DEFAULT_DATA = Path(".codex-media")
 Folder = Annotated[
     Path, typer.Option("--data", metavar="DIR", file_okay=False, help="Database, bucket and logs.")
@@ -40,6 +43,16 @@ ContentType = Annotated[
 ]
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Default: a free one.")]
 Workers = Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")]
+
+Kept = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
+Since = Annotated[
+    list[Path] | None,
+    typer.Option(exists=True, dir_okay=False, readable=True, help="A checkpoint kept from before."),
+]
+Key = Annotated[
+    list[str] | None,
+    typer.Option(help="The public key to expect, `name+id+base64`; again for one it replaced."),
+]
 
 
 class EncoderChoice(StrEnum):
@@ -93,7 +106,7 @@ def serve(
 
 @app.command()
 def work() -> None:
-    """Run dispatcher, reconciler and sweeper (any number of replicas)."""
+    """Run dispatcher, reconciler, sweeper and sealer (any number of replicas)."""
     from api.cli import server
     from infra.settings import load
 
@@ -213,6 +226,49 @@ def token(
         raise typer.BadParameter(f"{error}; known: {', '.join(Role)}") from None
     settings = load(place.environment(data))
     typer.echo(place.mint_token(settings, creator, roles, timedelta(hours=hours)))
+
+
+@audit.command("export", epilog="Example: `codex-media audit export --out bundle.zip`")
+def audit_export(
+    out: Annotated[Path, typer.Option(dir_okay=False, help="Where the bundle goes.")],
+    data: Data = None,
+) -> None:
+    """Fetch the bundle that proves the history from a running service."""
+    from api.cli.audit import export
+
+    typer.echo(f"{out}: {export(out, data)} bytes")
+
+
+@audit.command(
+    "verify", epilog="Example: `codex-media audit verify bundle.zip --key KEY --since old.txt`"
+)
+def audit_verify(file: Kept, since: Since = None, key: Key = None, as_json: AsJson = False) -> None:
+    """Check a bundle offline. Exit code 0 only if nothing is wrong with it."""
+    from api.cli import audit as proof
+    from api.cli import output
+    from api.cli.failures import told
+
+    with told(as_json=as_json):
+        verdict = proof.verify(file, key or [], since or [])
+    if as_json:
+        output.print_json(proof.as_json(verdict))
+    else:
+        proof.show(verdict)
+    raise typer.Exit(0 if verdict.ok else 1)
+
+
+@audit.command("checkpoint", epilog="Example: `codex-media audit checkpoint > kept.txt`")
+def audit_checkpoint(data: Data = None, as_json: AsJson = False) -> None:
+    """Print the newest signed checkpoint, to be kept and given to `verify --since` later."""
+    from api.cli import output
+    from api.cli.audit import newest_checkpoint
+
+    found = newest_checkpoint(data)
+    if as_json:
+        output.print_json(found.model_dump(mode="json", by_alias=True))
+        return
+    typer.echo(found.note, nl=False)
+    typer.echo(f"public key: {found.public_key}", err=True)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from api.cli.file import UnusableFile
 from api.cli.output import print_json
 from api.cli.place import CreatorInvalid, NothingRunning
 from infra.embedded.errors import EmbeddedError
+from infra.ledger.bundle import BundleUnreadable
 from infra.postgres.pool import UNAVAILABLE, SchemaBehind
 from infra.settings import SettingsInvalid
 
@@ -21,6 +22,7 @@ KNOWN: tuple[type[Exception], ...] = (
     NothingRunning,
     EmbeddedError,
     SchemaBehind,
+    BundleUnreadable,
     SettingsInvalid,
     *UNAVAILABLE,
 )

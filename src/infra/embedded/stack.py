@@ -111,4 +111,5 @@ def service_environ(
         "WEBHOOK_SECRETS": stack_secrets.webhook_secret,
         "CAPABILITY_SECRETS": stack_secrets.capability_secret,
         "JWT_SECRET": stack_secrets.jwt_secret,
+        "LEDGER_KEY": stack_secrets.ledger_key,
     }

@@ -5,10 +5,14 @@ import secrets
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from infra.embedded.errors import SecretsUnreadable
 from infra.embedded.private_file import write_private
+
+_JSON_OBJECT: TypeAdapter[dict[str, str]] = TypeAdapter(
+    dict[str, str], config=ConfigDict(hide_input_in_errors=True)
+)
 
 
 class StackSecrets(BaseModel):
@@ -24,6 +28,8 @@ class StackSecrets(BaseModel):
     jwt_secret: str
     capability_secret: str
     """`KEYID:BASE64` of 32 bytes."""
+    ledger_key: str
+    """`NAME:BASE64` of 32 bytes."""
 
     @classmethod
     def generate(cls) -> Self:
@@ -34,22 +40,27 @@ class StackSecrets(BaseModel):
             webhook_secret=f"whsec_{_random_base64()}",
             jwt_secret=secrets.token_urlsafe(48),
             capability_secret=f"k1:{_random_base64()}",
+            ledger_key=f"codex-media-local:{_random_base64()}",
         )
 
     @classmethod
     def of_folder(cls, folder: Path) -> Self:
         """The folder's secrets, generated on first use; :class:`SecretsUnreadable` if damaged.
 
-        For the holder of the folder's lock alone.
+        A file of an earlier version, which lacks some, is completed. For the holder of the folder's
+        lock alone.
         """
         path = folder / "secrets.json"
-        if not path.exists():
-            write_private(path, cls.generate().model_dump_json(indent=1) + "\n")
+        made = cls.generate()
         try:
-            return cls.model_validate_json(path.read_bytes())
+            kept = _JSON_OBJECT.validate_json(path.read_bytes()) if path.exists() else {}
+            found = cls.model_validate(made.model_dump() | kept)
         except ValidationError as error:
             reason = f"{error.error_count()} of its fields are wrong"
             raise SecretsUnreadable(path, reason) from None
+        if kept != found.model_dump():
+            write_private(path, found.model_dump_json(indent=1) + "\n")
+        return found
 
 
 def _random_base64() -> str:

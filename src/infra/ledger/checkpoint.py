@@ -113,4 +113,5 @@ def _signs(line: str, key: PublicKey, text: bytes) -> bool:
         Ed25519PublicKey.from_public_bytes(key.raw).verify(decoded[4:], text)
     except (binascii.Error, InvalidSignature, ValueError):
         return False
-    return decoded[:4] == key.key_id
+    # Base64 can spell the same bytes in several ways: only the one that signers write is taken.
+    return decoded[:4] == key.key_id and base64.b64encode(decoded).decode() == encoded

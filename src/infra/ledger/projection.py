@@ -1,0 +1,117 @@
+"""Whether exported rows of `media_items` are what the events fold to."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+
+from domain.events import Event
+from domain.media import MediaItem, evolve
+from domain.read_model import project
+from infra.ledger.bundle import Record
+
+STEP = 4096
+TIMES = frozenset({"deadline_at", "created_at", "updated_at"})
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+Wrong = tuple[int, int, str]
+"""First and last place in the ledger, and what is wrong there."""
+
+
+@dataclass(slots=True)
+class Folded:
+    """An item so far, and the places of its first and its newest event."""
+
+    item: MediaItem
+    first_seq: int
+    created_at: bytes
+    last_seq: int
+    updated_at: bytes
+
+
+def check_projection(
+    records: Iterable[Record], rows: Iterable[bytes], progress: Callable[[int], None]
+) -> list[Wrong]:
+    """What differs, by first place."""
+    folded: dict[bytes, Folded] = {}
+    seq = 0
+    for seq, text in records:
+        try:
+            _evolve(folded, seq, text)
+        except (ValidationError, ValueError) as error:
+            return [(seq, seq, f"it cannot be folded: {str(error).splitlines()[0]}")]
+        if not seq % STEP:
+            progress(STEP)
+    progress(seq % STEP)
+    return sorted(_compare(folded, rows, seq))
+
+
+def _evolve(folded: dict[bytes, Folded], seq: int, text: bytes) -> None:
+    fields = text.split(b"\n", 14)
+    event = _EVENT.validate_json(_typed(fields[4], fields[14]))
+    before = folded.get(fields[1])
+    if before is None:
+        item = evolve(None, event)
+        folded[fields[1]] = Folded(item, seq, fields[12], seq, fields[12])
+        return
+    before.item = evolve(before.item, event)
+    before.last_seq = seq
+    before.updated_at = fields[12]
+
+
+def _typed(event_type: bytes, payload: bytes) -> bytes:
+    # The type stands beside the payload. Put in as text: parsing twice would cost half the time.
+    comma = b"" if payload == b"{}" else b","
+    return b'{"type":"%b"%b%b' % (event_type, comma, payload[1:])
+
+
+def _compare(folded: dict[bytes, Folded], rows: Iterable[bytes], size: int) -> Iterator[Wrong]:
+    for line in rows:
+        try:
+            row = json.loads(line)
+            version = int(row["version"])
+            found = folded.pop(str(UUID(row["id"])).encode(), None)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            yield size, size, "the projection holds a line that is no row"
+            continue
+        if found is None:
+            yield size + 1, size + 1, f"the projection shows {row['id']}, which has no events"
+        elif version > found.item.version:
+            what = f"the projection shows version {version} of {row['id']}"
+            yield size + 1, size + 1, f"it is missing: {what}"
+        else:
+            yield from _differing(row, found)
+    for stream, found in folded.items():
+        what = f"the projection lacks the item of {stream.decode()}"
+        yield found.first_seq, found.last_seq, what
+
+
+def _differing(row: dict[str, object], found: Folded) -> Iterator[Wrong]:
+    expected: dict[str, object] = {**project(UUID(str(row["id"])), found.item)}
+    expected["created_at"] = found.created_at.decode()
+    expected["updated_at"] = found.updated_at.decode()
+    names = expected.keys() | row.keys()
+    differing = sorted(name for name in names if not _same(name, row, expected))
+    if differing:
+        what = f"the projection of {row['id']} differs from its events in {', '.join(differing)}"
+        yield found.last_seq, found.last_seq, what
+
+
+def _same(name: str, row: dict[str, object], expected: dict[str, object]) -> bool:
+    if name not in row or name not in expected:
+        return False
+    shown, folded = row[name], expected[name]
+    if name in TIMES:
+        return _moment(shown) == _moment(folded)
+    return shown == folded
+
+
+def _moment(text: object) -> object:
+    """The time, however many digits its fraction is written with; what is none, as it is."""
+    try:
+        return datetime.fromisoformat(str(text))
+    except ValueError:
+        return text

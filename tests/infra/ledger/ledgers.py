@@ -1,0 +1,143 @@
+"""Ledgers in memory, and the bundles they make, as the service would export them."""
+
+import json
+import random
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+import rfc8785
+
+from domain.events import Event
+from domain.read_model import project_history
+from infra.ledger import bundle, merkle
+from infra.ledger.checkpoint import SigningKey
+from tests import factories as f
+from tests.infra.lives import LIVES
+
+KEY = SigningKey("ledger.test", b"k" * 32)
+OTHER_KEY = SigningKey("ledger.test", b"o" * 32)
+BEGIN = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+NAMES = ("holiday.mp4", "Führung — 2.mp4", 'a "quoted" \\ name', "日本語.mov", "line\nbreak")
+
+
+def seeded(seed: int | str) -> random.Random:
+    """The same chances in every run."""
+    return random.Random(seed)  # noqa: S311 - not for secrets
+
+
+@dataclass
+class Ledger:
+    """Every part of a bundle, to be put together rightly or wrongly."""
+
+    texts: list[bytes] = field(default_factory=list)
+    leaves: list[bytes] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    items: list[dict[str, object]] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    """What the checkpoints cover."""
+    key: str = str(KEY.public)
+    numbers: list[int] | None = None
+    """The records' numbers, where they are not 1, 2, 3 …"""
+
+    def events(self) -> bytes:
+        """events.txt."""
+        numbers = self.numbers or range(1, len(self.texts) + 1)
+        numbered = zip(numbers, self.texts, strict=True)
+        return b"".join(bundle.Record(*each).encoded() for each in numbered)
+
+    def packed(self, events: bytes | None = None, compressed: bool = False) -> BytesIO:
+        """The zip, with other bytes as events.txt if given."""
+        packed = BytesIO()
+        method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+        with zipfile.ZipFile(packed, "w", method, compresslevel=1) as archive:
+            archive.writestr(bundle.KEY, self.key)
+            archive.writestr(bundle.EVENTS, self.events() if events is None else events)
+            archive.writestr(bundle.LEAVES, b"".join(self.leaves))
+            archive.writestr(bundle.CHECKPOINTS, "".join(f"{note}\n" for note in self.notes))
+            archive.writestr(bundle.ITEMS, "".join(f"{json.dumps(row)}\n" for row in self.items))
+        packed.seek(0)
+        return packed
+
+    def hashed(self) -> None:
+        """Make the leaves anew."""
+        self.leaves = [sha256(text).digest() for text in self.texts]
+
+    def signed(self, key: SigningKey, sizes: Iterable[int]) -> None:
+        """Make the checkpoints anew."""
+        self.sizes = sorted(sizes)
+        self.key = str(key.public)
+        self.notes = [note(self.leaves, size, key) for size in self.sizes]
+
+
+def note(leaves: Sequence[bytes], size: int, key: SigningKey = KEY) -> str:
+    """The checkpoint of the first `size` leaves."""
+    return key.sign(size, merkle.root(merkle.extend(0, [], leaves[:size])))
+
+
+def text(stream: UUID, version: int, event: Event, prev_hash: str, moment: datetime) -> bytes:
+    """What is hashed of an event, as migrations/0001_history.sql defines it."""
+    payload: Any = event.payload()  # rfc8785 names its JSON type privately
+    written = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    lines = (
+        "codex-media.event.v1",
+        str(stream),
+        str(version),
+        str(UUID(int=stream.int ^ version)),
+        event.type,
+        str(event.schema_version),
+        f"creator:{f.CREATOR}",
+        str(UUID(int=version)),
+        "",
+        f.TRACEPARENT if version % 2 else "",
+        "ab" * 32 if version % 3 == 0 else "",
+        written,
+        written,
+        prev_hash,
+        rfc8785.dumps(payload).decode(),
+    )
+    return "\n".join(lines).encode()
+
+
+def make(rng: random.Random, streams: int, every: int, *, covered: bool = False) -> Ledger:
+    """A ledger of so many lives side by side, with a checkpoint about every `every` events."""
+    waiting = [_life(rng, UUID(int=rng.getrandbits(128), version=4)) for _ in range(streams)]
+    heads: dict[UUID, tuple[int, str, datetime, datetime, list[Event]]] = {}
+    made, moment = Ledger(), BEGIN
+    while waiting:
+        at = rng.randrange(len(waiting))
+        stream, events = waiting[at]
+        event = events.pop(0)
+        if not events:
+            waiting[at] = waiting[-1]
+            waiting.pop()
+        moment += timedelta(microseconds=rng.randrange(1, 10**7))
+        version, prev_hash, born, _, history = heads.get(stream, (0, "", moment, moment, []))
+        made.texts.append(text(stream, version + 1, event, prev_hash, moment))
+        digest = sha256(made.texts[-1]).hexdigest()
+        heads[stream] = (version + 1, digest, born, moment, [*history, event])
+    made.hashed()
+    made.items = [_row(stream, *head[2:]) for stream, head in sorted(heads.items())]
+    total = len(made.texts)
+    sizes = set(range(every, total + 1, every)) | {rng.randint(1, total)}
+    made.signed(KEY, sizes | {total} if covered or rng.random() < 0.5 else sizes)
+    return made
+
+
+def _life(rng: random.Random, stream: UUID) -> tuple[UUID, list[Event]]:
+    events = [event for part in rng.choice(list(LIVES.values())) for event in part]
+    named = f.registered(file_name=rng.choice(NAMES))
+    return stream, [named, *events[1 : rng.randint(1, len(events))]]
+
+
+def _row(
+    stream: UUID, born: datetime, changed: datetime, history: list[Event]
+) -> dict[str, object]:
+    row = project_history(stream, history)
+    assert row is not None
+    return {**row, "created_at": born.isoformat(), "updated_at": changed.isoformat()}

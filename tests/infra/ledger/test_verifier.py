@@ -1,0 +1,100 @@
+"""The verifier refuses every corrupted export at the right place, and no clean one."""
+
+import io
+import zipfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from infra.ledger import bundle
+from infra.ledger.bundle import BundleUnreadable
+from infra.ledger.verifier import verify
+from tests.infra.ledger.corruptions import CORRUPTIONS, Corruption
+from tests.infra.ledger.ledgers import KEY, OTHER_KEY, Ledger, make, note, seeded
+
+TOTAL = 1000
+"""Corruptions, and clean exports."""
+EACH = -(-TOTAL // len(CORRUPTIONS))
+
+
+@cache
+def ledgers() -> tuple[Ledger, ...]:
+    """Ledgers to corrupt, wholly covered by checkpoints."""
+    rng = seeded(6962)
+    return tuple(make(rng, rng.randint(2, 8), rng.randint(1, 9), covered=True) for _ in range(30))
+
+
+@pytest.mark.parametrize("corrupt", CORRUPTIONS, ids=lambda each: each.__name__)
+def test_every_corruption_is_found_at_its_first_place(corrupt: Corruption) -> None:
+    rng = seeded(corrupt.__name__)
+    for _ in range(EACH):
+        bad = corrupt(rng, rng.choice(ledgers()))
+        verdict = verify(bad.packed, [KEY.public], bad.since)
+        found = verdict.first_wrong
+        assert found is not None
+        assert found.first <= bad.first <= found.last, (found, bad.first)
+        assert not bad.exact or found.first == found.last, found
+
+
+def test_no_clean_export_is_refused() -> None:
+    rng = seeded(9162)
+    for _ in range(TOTAL):
+        ledger = make(rng, rng.randint(1, 5), rng.randint(1, 12))
+        kept = rng.randint(0, len(ledger.texts))
+        packed = ledger.packed(compressed=rng.random() < 0.5)
+        verdict = verify(packed, [OTHER_KEY.public, KEY.public], [note(ledger.leaves, kept)])
+        assert verdict.ok, verdict.findings
+        assert verdict.events == len(ledger.texts)
+        assert verdict.streams == len(ledger.items)
+        assert verdict.covered == ledger.sizes[-1]
+        assert [*verdict.uncovered] == [*range(ledger.sizes[-1] + 1, len(ledger.texts) + 1)]
+
+
+def test_key_from_the_bundle_is_told_and_proves_nothing() -> None:
+    forged = make(seeded(1), 3, 4)
+    forged.signed(OTHER_KEY, forged.sizes)
+    verdict = verify(forged.packed())
+    assert verdict.ok
+    assert verdict.key_is_the_bundles_own
+    assert not verify(forged.packed(), [KEY.public]).ok
+    assert not verify(forged.packed(), [KEY.public]).key_is_the_bundles_own
+
+
+def test_events_without_any_checkpoint_are_not_verified() -> None:
+    ledger = make(seeded(2), 3, 4)
+    ledger.notes = []
+    assert str(verify(ledger.packed(), [KEY.public]).first_wrong).endswith(
+        "no checkpoint covers them"
+    )
+
+
+def test_empty_ledger_is_clean() -> None:
+    assert verify(Ledger().packed(), [KEY.public]).ok
+
+
+def test_progress_reaches_its_total() -> None:
+    told: list[tuple[int, int]] = []
+    ledger = make(seeded(3), 5, 4)
+    verify(ledger.packed(), [KEY.public], progress=lambda *each: told.append(each))
+    assert told[-1] == (3 * len(ledger.texts), 3 * len(ledger.texts))
+
+
+@pytest.mark.parametrize("lost", [bundle.EVENTS, bundle.LEAVES, bundle.CHECKPOINTS, bundle.ITEMS])
+def test_archive_without_a_part_is_no_bundle(lost: str) -> None:
+    with zipfile.ZipFile(make(seeded(4), 2, 2).packed()) as whole:
+        kept = {name: whole.read(name) for name in whole.namelist() if name != lost}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, data in kept.items():
+            archive.writestr(name, data)
+    with pytest.raises(BundleUnreadable, match=lost):
+        verify(packed, [KEY.public])
+
+
+def test_archive_that_is_cut_off_is_no_bundle(tmp_path: Path) -> None:
+    whole = make(seeded(5), 2, 2).packed().getvalue()
+    for size in (0, 10, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "cut.zip").write_bytes(whole[:size])
+        with pytest.raises(BundleUnreadable):
+            verify(tmp_path / "cut.zip", [KEY.public])
