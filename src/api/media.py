@@ -7,6 +7,7 @@ from uuid import UUID
 
 from starlette.responses import Response
 
+from api import as_of
 from api.operations import Call, answer
 from api.problems import ApiError
 from api.schemas import (
@@ -71,8 +72,15 @@ async def complete_upload(call: Call) -> Response:
 
 
 async def read_media(call: Call) -> Response:
-    """One item, as projected."""
-    return answer(await owned(call, call.media_id))
+    """One item, as projected; with `version` or `at`, as it was then.
+
+    An earlier state is folded from the events alone. An auditor may ask for that of any item.
+    """
+    query = call.request.query_params
+    if not as_of.wanted(query):
+        return answer(await owned(call, call.media_id))
+    history = await _readable(call)
+    return answer(await as_of.item_as_of(call.services.reads, call.media_id, history, query))
 
 
 async def owned(call: Call, media_id: UUID) -> MediaOut:
@@ -131,21 +139,32 @@ def _cursor(text: str | None) -> Cursor | None:
 
 async def read_history(call: Call) -> Response:
     """An item's whole history, as JSON or (by Accept) as NDJSON."""
-    history = await call.services.store.load(call.media_id)
-    if not history or not _may_read(call, history):
-        raise AccessDenied(call.media_id)
+    history = await _readable(call)
     events = [event_out(stored) for stored in history]
     if NDJSON in call.request.headers.get("accept", ""):
         return Response(_lines(events), media_type=NDJSON)
-    return answer(HistoryOut(media_id=call.media_id, events=events))
+    seal = await as_of.newest_seal(call.services.reads, history)
+    return answer(HistoryOut(media_id=call.media_id, events=events, seal=seal))
 
 
 def _lines(events: list[EventOut]) -> str:
     return "".join(f"{event.model_dump_json(by_alias=True)}\n" for event in events)
 
 
-def _may_read(call: Call, history: list[StoredEvent]) -> bool:
-    if call.principal.reads_all_history:
-        return True
+async def _readable(call: Call) -> list[StoredEvent]:
+    """The item's history, if the caller may read it; reading somebody else's is put on record."""
+    history = await call.services.store.load(call.media_id)
+    if history and _owns(call, history):
+        return history
+    if not history or not call.principal.reads_all_history:
+        raise AccessDenied(call.media_id)
+    roles = "+".join(sorted(call.principal.roles))
+    path, query = call.request.url.path, call.request.url.query
+    what = f"{path}?{query}" if query else path
+    await call.services.ledger.note_read(f"{roles}:{call.principal.subject}", what[:500])
+    return history
+
+
+def _owns(call: Call, history: list[StoredEvent]) -> bool:
     first = history[0].event
     return first.type == "media.registered" and first.creator_id == call.principal.subject

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
 from domain import errors as e
+from domain.upcasting import EventTooNew
 from infra.postgres.pool import UNAVAILABLE, SchemaBehind
 
 log = logging.getLogger(__name__)
@@ -148,6 +149,7 @@ HANDLERS: dict[Any, Any] = {
     e.TranscoderError: on_unavailable,
     e.StoreInterrupted: on_unavailable,
     SchemaBehind: on_unavailable,
+    EventTooNew: on_unavailable,
     Exception: on_surprise,
     **dict.fromkeys(UNAVAILABLE, on_unavailable),
 }

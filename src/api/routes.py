@@ -1,6 +1,7 @@
 """The whole URL table."""
 
-from api import health, media, playback, transcoding, webhooks
+from api import audit, health, media, playback, transcoding, webhooks
+from api.audit_schemas import CheckpointOut, LedgerEventOut
 from api.auth import Role
 from api.operations import JSON, Operation
 from api.schemas import (
@@ -18,6 +19,7 @@ from api.schemas import (
 from gpu_worker.contract import Report
 
 CREATORS = frozenset({Role.CREATOR})
+AUDITORS = frozenset({Role.AUDITOR, Role.ADMIN})
 READERS = frozenset({Role.CREATOR, Role.AUDITOR, Role.ADMIN})
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -39,8 +41,12 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "GET", "/api/media/{media_id}", media.read_media,
-        "The projected item",
-        {200: MediaOut}, CREATORS,
+        "The projected item; with `version` or `at`, as it was then (auditors: anyone's)",
+        {200: MediaOut}, READERS, problems=(404,),
+        query={
+            "version": "As after this many events.",
+            "at": "As of this time (RFC 3339).",
+        },
     ),
     Operation(
         "GET", "/api/media/{media_id}/upload", media.renew_upload,
@@ -92,6 +98,22 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST", "/api/transcoding/webhook/{token}", webhooks.runpod_webhook,
         "RunPod's native webhook, by a token in its URL",
         {200: WebhookAck}, problems=(401, 413),
+    ),
+    Operation(
+        "GET", "/api/audit/events", audit.read_ledger,
+        "All events in the ledger's order, as NDJSON",
+        {200: LedgerEventOut}, AUDITORS, media_types=(media.NDJSON,),
+        query={"after": "Begin after this `seq`; from the first event when left out."},
+    ),
+    Operation(
+        "GET", "/api/audit/checkpoint", audit.read_checkpoint,
+        "The newest signed checkpoint, as JSON or text by Accept",
+        {200: CheckpointOut}, AUDITORS, media_types=(JSON, audit.TEXT), problems=(404,),
+    ),
+    Operation(
+        "GET", "/api/audit/bundle", audit.read_bundle,
+        "A zip that proves the whole history offline",
+        {200: None}, AUDITORS, media_types=(audit.ZIP,),
     ),
     Operation("GET", "/livez", health.livez, "The process answers", {200: Health}),
     Operation(

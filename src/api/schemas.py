@@ -1,5 +1,6 @@
 """What goes in and out over HTTP. The OpenAPI document is made from these very models."""
 
+import json
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -62,6 +63,29 @@ class OutputsOut(Schema):
     waveform_key: str | None
 
 
+class CoverOut(Schema):
+    """A signed checkpoint of the ledger (C2SP tlog-checkpoint)."""
+
+    size: int = Field(description="How many events it covers.")
+    note: str
+
+
+class SealOut(Schema):
+    """An event's place in the ledger, the order of all events."""
+
+    seq: int
+    checkpoint: CoverOut | None = Field(description="The first one that covers the event, if any.")
+
+
+class AsOfOut(Schema):
+    """Which past an answer shows, and what covers it."""
+
+    version: int
+    at: AwareDatetime = Field(description="When the last of its events was recorded.")
+    seq: int | None = Field(description="That event's place in the ledger; null until sealed.")
+    checkpoint: CoverOut | None = Field(description="The first one that covers it, if any.")
+
+
 class MediaOut(Schema):
     """A media item as projected from its history."""
 
@@ -82,6 +106,7 @@ class MediaOut(Schema):
     version: int
     created_at: AwareDatetime
     updated_at: AwareDatetime
+    as_of: AsOfOut | None = Field(default=None, description="With `version` or `at` alone.")
 
 
 class UploadOut(Schema):
@@ -141,6 +166,9 @@ class EventOut(Schema):
     correlation_id: UUID
     causation_id: UUID | None
     traceparent: str | None
+    evidence: str | None = Field(
+        default=None, description="SHA-256 of the kept message that the event rests on."
+    )
     occurred_at: AwareDatetime
     recorded_at: AwareDatetime
     prev_hash: str
@@ -152,6 +180,7 @@ class HistoryOut(Schema):
 
     media_id: UUID
     events: list[EventOut]
+    seal: SealOut | None = Field(default=None, description="Of the last event; null until sealed.")
 
 
 class PlaybackOut(Schema):
@@ -249,11 +278,13 @@ def event_out(stored: StoredEvent) -> EventOut:
         event_id=stored.event_id,
         type=stored.event.type,
         schema_version=stored.schema_version,
-        payload=stored.event.model_dump(mode="json", by_alias=True, exclude={"type"}),
+        # As stored and hashed, in whatever version, not as it is read today.
+        payload=json.loads(stored.payload_json),
         actor=stored.context.actor,
         correlation_id=stored.context.correlation_id,
         causation_id=stored.context.causation_id,
         traceparent=stored.context.traceparent,
+        evidence=stored.context.evidence,
         occurred_at=stored.occurred_at,
         recorded_at=stored.recorded_at,
         prev_hash=stored.prev_hash.hex(),

@@ -123,6 +123,20 @@ def migrate(data: Data = None) -> None:
     output.out.print(f"applied: {', '.join(applied)}" if applied else "nothing to apply")
 
 
+@app.command(epilog="Examples: `codex-media replay --check` · `codex-media replay --switch`")
+def replay(
+    check: Annotated[bool, typer.Option("--check", help="Compare, and write nothing.")] = False,
+    switch: Annotated[bool, typer.Option("--switch", help="Mend what differs.")] = False,
+    show: Annotated[int, typer.Option(min=0, help="Show so many rows that differ.")] = 50,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rebuild the projection from the events beside the live one. Exit code 1 if they differ."""
+    from api.cli.replay import execute, mode
+
+    raise typer.Exit(execute(data, mode(check=check, switch=switch), show, as_json=as_json))
+
+
 @app.command(epilog="Example: `codex-media transcode holiday.mp4 --out /tmp/hls`")
 def transcode(
     file: File,

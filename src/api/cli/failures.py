@@ -12,6 +12,7 @@ from api.cli.place import CreatorInvalid, NothingRunning
 from infra.embedded.errors import EmbeddedError
 from infra.ledger.bundle import BundleUnreadable
 from infra.postgres.pool import UNAVAILABLE, SchemaBehind
+from infra.postgres.replay import ReplayForbidden, ReplayRunning
 from infra.settings import SettingsInvalid
 
 KNOWN: tuple[type[Exception], ...] = (
@@ -23,6 +24,8 @@ KNOWN: tuple[type[Exception], ...] = (
     EmbeddedError,
     SchemaBehind,
     BundleUnreadable,
+    ReplayForbidden,
+    ReplayRunning,
     SettingsInvalid,
     *UNAVAILABLE,
 )

@@ -50,6 +50,14 @@ class ItemRow(NamedTuple):
     progress: ProgressRow | None = None
 
 
+class SealRow(NamedTuple):
+    """An event's place in the ledger, and the first checkpoint that covers it, if there is one."""
+
+    seq: int
+    checkpoint_size: int | None
+    checkpoint_note: str | None
+
+
 class Cursor(NamedTuple):
     """The last item of a page."""
 
@@ -83,6 +91,11 @@ class MediaReads:
         """The multivariant playlist's key of a ready item, whoever owns it."""
         key: str | None = await self._pool.fetchval(sql("outputs"), media_id)
         return key
+
+    async def seal(self, position: int) -> SealRow | None:
+        """Where the ledger holds the event at `position`; None until it is sealed."""
+        row = await self._pool.fetchrow(sql("sealed_at"), position)
+        return None if row is None else SealRow(*row)
 
     async def ping(self) -> None:
         """One statement, to see that the database answers."""
