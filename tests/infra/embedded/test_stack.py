@@ -117,8 +117,18 @@ def test_secrets_are_private_strong_kept_and_damage_is_reported(tmp_path: Path) 
     assert len(base64.b64decode(secret, validate=True)) == 32
     file = tmp_path / "secrets.json"
     assert file.stat().st_mode & 0o777 == 0o600
+    assert len(base64.b64decode(made.ledger_key.partition(":")[2], validate=True)) == 32
     assert StackSecrets.of_folder(tmp_path) == made
     file.write_text('{"jwt_secret": "short')
     with pytest.raises(SecretsUnreadable, match=r"secrets\.json cannot be read") as refused:
         StackSecrets.of_folder(tmp_path)
     assert "short" not in str(refused.value)
+
+
+def test_secrets_of_an_earlier_version_are_completed_once(tmp_path: Path) -> None:
+    made = StackSecrets.of_folder(tmp_path).model_dump()
+    del made["ledger_key"]
+    (tmp_path / "secrets.json").write_text(json.dumps(made))
+    completed = StackSecrets.of_folder(tmp_path)
+    assert completed.model_dump(exclude={"ledger_key"}) == made
+    assert StackSecrets.of_folder(tmp_path) == completed

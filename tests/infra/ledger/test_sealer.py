@@ -127,11 +127,13 @@ async def test_sealer_whose_connection_is_cut_leaves_no_half_batch(
 
 async def waits_for_a_lock(owner: Pool, pid: int) -> None:
     """Return when that connection's statement is held up."""
-    async with asyncio.timeout(10):
-        while not await owner.fetchval(
+    for _ in range(1000):
+        if await owner.fetchval(
             "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1", pid
         ):
-            await asyncio.sleep(0.01)
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError("the sealer never waited for the lock")
 
 
 @pytest_asyncio.fixture
