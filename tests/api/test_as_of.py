@@ -1,6 +1,5 @@
-"""An item as it was, by version and by time; and what an event rests on."""
+"""An item as it was, by version and by time."""
 
-import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +10,6 @@ import pytest
 from api.auth import Role
 from infra.ledger.checkpoint import read
 from infra.ledger.sealer import Sealer
-from tests.api.gpu import completion, failure
 from tests.api.studio import Studio
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -143,39 +141,3 @@ async def test_the_past_of_others_is_for_auditors_and_their_reading_is_recorded(
         "SELECT FROM audit_reads WHERE actor LIKE $1", f"%{studio.creator}"
     )
     assert theirs == []
-
-
-async def kept(studio: Studio, event: dict[str, Any]) -> tuple[str, bytes]:
-    """Kind and body of the message that `event` rests on."""
-    row = await studio.service.services.pool.fetchrow(
-        "SELECT kind, body FROM evidence WHERE hash = $1", bytes.fromhex(event["evidence"])
-    )
-    assert row is not None
-    assert hashlib.sha256(row["body"]).hexdigest() == event["evidence"]
-    return row["kind"], row["body"]
-
-
-async def test_what_the_worker_reported_is_kept_and_named_by_the_event(studio: Studio) -> None:
-    job = await studio.transcoding()
-    await studio.gpu.start(job)
-    studio.gpu.write(job)
-    body = completion(job).to_json().encode()
-    await studio.gpu.deliver(body)
-
-    *earlier, started, completed = await events_of(studio, job.media_id)
-    assert [event["evidence"] for event in earlier] == [None] * 4
-    assert await kept(studio, completed) == ("worker_callback", body)
-    kind, said = await kept(studio, started)
-    assert kind == "worker_callback"
-    assert b'"started"' in said
-
-
-async def test_a_failure_names_the_report_that_told_it(studio: Studio) -> None:
-    job = await studio.transcoding()
-    body = failure(job).to_json().encode()
-    await studio.gpu.deliver(body)
-
-    assert await kept(studio, (await events_of(studio, job.media_id))[-1]) == (
-        "worker_callback",
-        body,
-    )
