@@ -13,26 +13,14 @@ from domain.events import Event, MediaType
 from domain.failure import ErrorCode
 from infra.postgres.event_store import canonical
 from tests import factories as f
+from tests.infra.lives import Life
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
 BEGAN = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 MAX_EVENTS = 14
-COLUMNS = [
-    "stream_id",
-    "version",
-    "event_id",
-    "type",
-    "schema_version",
-    "payload",
-    "actor",
-    "correlation_id",
-    "occurred_at",
-    "recorded_at",
-    "prev_hash",
-    "hash",
-]
+ITEMS = 12
 
 
 @asynccontextmanager
@@ -76,26 +64,50 @@ def _random_event(chance: random.Random) -> Event:
 async def write(connection: "Connection", media_id: UUID, history: Sequence[Event]) -> None:
     """Put a history into the table of events, past the function that would refuse some."""
     await connection.execute("INSERT INTO streams VALUES ($1, $2, '', '')", media_id, len(history))
-    rows = [
-        (
-            media_id,
-            version,
-            uuid4(),
-            event.type,
-            event.schema_version,
-            canonical(event),
-            "system:test",
-            media_id,
-            BEGAN,
-            recorded_at(version),
-            b"",
-            b"",
-        )
-        for version, event in enumerate(history, start=1)
-    ]
-    await connection.copy_records_to_table("events", records=rows, columns=COLUMNS)
+    for version, event in enumerate(history, start=1):
+        await add_event(connection, media_id, version, event)
+
+
+async def add_event(connection: "Connection", media_id: UUID, version: int, event: Event) -> None:
+    """Put one event into the table."""
+    values = {
+        "stream_id": media_id,
+        "version": version,
+        "event_id": uuid4(),
+        "type": event.type,
+        "schema_version": event.schema_version,
+        "payload": canonical(event),
+        "actor": "system:test",
+        "correlation_id": media_id,
+        "occurred_at": BEGAN,
+        "recorded_at": recorded_at(version),
+        "prev_hash": b"",
+        "hash": b"",
+    }
+    await connection.copy_records_to_table(
+        "events", records=[tuple(values.values())], columns=list(values)
+    )
 
 
 def recorded_at(version: int) -> datetime:
     """When `write` says that an event was recorded. The clock goes back once."""
     return BEGAN + timedelta(milliseconds=version if version != 3 else -1)
+
+
+def own_job_ids(life: Life, media_id: UUID) -> Life:
+    """The life with job ids that no other item has."""
+    return tuple(tuple(_of_own_job(event, media_id) for event in events) for events in life)
+
+
+def _of_own_job(event: Event, media_id: UUID) -> Event:
+    job_id = getattr(event, "runpod_job_id", None)
+    if job_id is None:
+        return event
+    return event.model_copy(update={"runpod_job_id": f"{job_id}-{media_id}"})
+
+
+async def tamper(dsn: str, media_id: UUID, change: str) -> None:
+    """Change an item's row behind the back of its events."""
+    async with owner(dsn) as connection:
+        done = await connection.execute(f"UPDATE media_items SET {change} WHERE id = $1", media_id)  # noqa: S608 - ours
+        assert done == "UPDATE 1"

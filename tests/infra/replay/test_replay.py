@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID, uuid4
 
 import pytest
 
-from domain.events import Event
 from infra.postgres.event_store import PostgresEventStore
 from infra.postgres.pool import Pool
 from infra.postgres.replay import (
@@ -19,14 +17,13 @@ from infra.postgres.replay import (
     ReplayForbidden,
     ReplayRunning,
     Span,
-    check_projection_once,
     open_replay,
 )
+from tests import factories as f
 from tests.infra import lives
-from tests.infra.replay.histories import owner
+from tests.infra.replay.histories import ITEMS, add_event, own_job_ids, owner, tamper
 
 WRITERS = 8
-ITEMS = 12
 WRONG = {
     "text": "'wrong'",
     "integer": "77",
@@ -51,29 +48,6 @@ class Findings:
 
 
 @pytest.fixture
-async def items(pool: Pool) -> list[UUID]:
-    """Items with different lives behind them."""
-    media_ids = [uuid4() for _ in range(ITEMS)]
-    store = PostgresEventStore(pool)
-    chosen = list(lives.LIVES.values())
-    for place, media_id in enumerate(media_ids):
-        await lives.live(store, _own_job_ids(chosen[place % len(chosen)], media_id), media_id)
-    return media_ids
-
-
-def _own_job_ids(life: lives.Life, media_id: UUID) -> lives.Life:
-    """The life with job ids that no other item has."""
-    return tuple(tuple(_of_own_job(event, media_id) for event in events) for events in life)
-
-
-def _of_own_job(event: Event, media_id: UUID) -> Event:
-    job_id = getattr(event, "runpod_job_id", None)
-    if job_id is None:
-        return event
-    return event.model_copy(update={"runpod_job_id": f"{job_id}-{media_id}"})
-
-
-@pytest.fixture
 async def replay(dsn: str) -> AsyncIterator[Replay]:
     """A replay in spans of five streams."""
     async with open_replay(dsn) as opened:
@@ -85,12 +59,6 @@ async def checked(replay: Replay) -> list[Difference]:
     found = Findings()
     await replay.check(found)
     return found.differences
-
-
-async def tamper(dsn: str, media_id: UUID, change: str) -> None:
-    async with owner(dsn) as connection:
-        done = await connection.execute(f"UPDATE media_items SET {change} WHERE id = $1", media_id)  # noqa: S608 - ours
-        assert done == "UPDATE 1"
 
 
 async def test_spans_hold_every_id_once(replay: Replay, items: list[UUID]) -> None:
@@ -185,7 +153,7 @@ async def test_writers_meanwhile_make_no_difference_and_a_wrong_row_is_found_amo
     async def write() -> None:
         while not stop.is_set():
             media_id = uuid4()
-            for events in _own_job_ids(lives.RETRIED, media_id):
+            for events in own_job_ids(lives.RETRIED, media_id):
                 await lives.append(store, events, media_id)
                 written[0] += len(events)
 
@@ -210,6 +178,26 @@ async def test_writers_meanwhile_make_no_difference_and_a_wrong_row_is_found_amo
     assert [each.media_id for each in rebuilt.differences] == [items[0]] * 3
     assert [each.columns() for each in switched.differences] == [[("width", 3, 1280)]]
     assert await checked(replay) == []
+
+
+async def test_a_switch_waits_for_an_append_and_folds_after_it(
+    replay: Replay, pool: Pool, dsn: str
+) -> None:
+    await lives.live(PostgresEventStore(pool), lives.REGISTERED)
+    await tamper(dsn, f.MEDIA_ID, "width = 3")
+    await replay.rebuild(Findings())
+    async with owner(dsn) as connection, connection.transaction():
+        await connection.execute("SELECT FROM streams FOR UPDATE")
+        switching = asyncio.create_task(replay.switch(Findings()))
+        await asyncio.sleep(0.1)
+        assert not switching.done()
+        await add_event(connection, f.MEDIA_ID, 2, f.upload_expired())
+        await connection.execute("DELETE FROM media_items")
+        await connection.execute("INSERT INTO media_items SELECT * FROM media_items_folded")
+    await switching
+
+    assert await checked(replay) == []
+    assert await pool.fetchval("SELECT status FROM media_items") == "failed"
 
 
 async def test_a_switch_that_breaks_off_changes_nothing(
@@ -243,43 +231,6 @@ async def test_a_role_without_the_right_is_told_which_one_is_needed(dsn: str) ->
 
     with pytest.raises(ReplayForbidden, match="role that runs the migrations"):
         await rebuild_as_the_application()
-
-
-async def test_the_continuous_check_goes_round_and_notes_each_turn(
-    pool: Pool, dsn: str, items: list[UUID], caplog: pytest.LogCaptureFixture
-) -> None:
-    wrong = max(items)
-    await tamper(dsn, wrong, "status = 'uploading', width = 3")
-    with caplog.at_level(logging.ERROR):
-        turns = [await check_projection_once(pool, streams=5, recent_events=0) for _ in range(4)]
-
-    assert turns == [0, 0, 1, 0]
-    assert [record.message for record in caplog.records] == [
-        f"the row of media={wrong} is not what its events make: width, status"
-    ]
-    noted = await pool.fetch("SELECT upto, mismatched FROM projection_checks ORDER BY id")
-    assert [row["mismatched"] for row in noted] == turns
-    assert noted[2]["upto"] == LAST
-    assert noted[3]["upto"] == noted[0]["upto"]
-
-
-async def test_the_continuous_check_looks_at_what_moved_last(
-    pool: Pool, dsn: str, items: list[UUID]
-) -> None:
-    assert await check_projection_once(pool, streams=1, recent_events=50) == 0
-    wrong = items[-1]
-    await tamper(dsn, wrong, "height = 1")
-    assert await check_projection_once(pool, streams=1, recent_events=50) == 1
-
-
-async def test_turns_long_past_are_forgotten(pool: Pool, items: list[UUID]) -> None:
-    await pool.execute(
-        "INSERT INTO projection_checks (upto, checked, mismatched)"
-        " SELECT $1, 1, 0 FROM generate_series(1, 1100)",
-        LAST,
-    )
-    await check_projection_once(pool)
-    assert await pool.fetchval("SELECT count(*) FROM projection_checks") == 1000
 
 
 def test_a_difference_names_its_columns() -> None:
