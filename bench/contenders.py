@@ -30,7 +30,7 @@ class Contender(Protocol):
 
 
 async def lives_per_second(
-    callers: int, seconds: float, live: Callable[[UUID], Awaitable[None]]
+    callers: int, seconds: float, live: Callable[[UUID], Awaitable[object]]
 ) -> float:
     """Callers live one life after the other until the time is up."""
     lived = 0
