@@ -71,6 +71,24 @@ def byte_of_the_archive(rng: random.Random, ledger: Ledger) -> Corrupted:
     return Corrupted(BytesIO(damaged), _record_at(ledger, at), False)
 
 
+def number_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
+    bad, seq = _copy(ledger), _place(rng, ledger)
+    bad.numbers = list(range(1, len(bad.texts) + 1))
+    bad.numbers[seq - 1] += rng.randint(1, 9)
+    return Corrupted(bad.packed(), seq, True)
+
+
+def end_of_a_record_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
+    seq = _place(rng, ledger)
+    end = len(Ledger(texts=ledger.texts[:seq]).events()) - 1
+    return Corrupted(ledger.packed(_other_byte(rng, ledger.events(), end)), seq, True)
+
+
+def junk_appended(rng: random.Random, ledger: Ledger) -> Corrupted:
+    junk = rng.randbytes(rng.randint(1, 60))
+    return Corrupted(ledger.packed(ledger.events() + junk), len(ledger.texts) + 1, True)
+
+
 def removed(rng: random.Random, ledger: Ledger) -> Corrupted:
     bad, seq = _copy(ledger), _place(rng, ledger)
     del bad.texts[seq - 1]
@@ -206,6 +224,33 @@ def rewritten_by_who_holds_the_key(rng: random.Random, ledger: Ledger) -> Corrup
     return Corrupted(bad.packed(), seq, False, since=(note(ledger.leaves, kept),))
 
 
+def _sealed_with(
+    rng: random.Random, ledger: Ledger, line: int, value: Callable[[bytes], bytes]
+) -> Corrupted:
+    """A line of a later event changed before all was sealed and signed."""
+    bad = _copy(ledger)
+    later = [seq for seq, each in enumerate(bad.texts, 1) if each.split(b"\n")[2] != b"1"]
+    seq = rng.choice(later or [1])
+    fields = bad.texts[seq - 1].split(b"\n")
+    fields[line] = value(fields[line])
+    bad.texts[seq - 1] = b"\n".join(fields)
+    bad.hashed()
+    bad.signed(KEY, bad.sizes)
+    return Corrupted(bad.packed(), seq, True)
+
+
+def sealed_with_another_predecessor(rng: random.Random, ledger: Ledger) -> Corrupted:
+    return _sealed_with(rng, ledger, 13, lambda _: rng.randbytes(32).hex().encode())
+
+
+def sealed_with_another_version(rng: random.Random, ledger: Ledger) -> Corrupted:
+    return _sealed_with(rng, ledger, 2, lambda version: b"%d" % (int(version) + 1))
+
+
+def sealed_in_another_form(rng: random.Random, ledger: Ledger) -> Corrupted:
+    return _sealed_with(rng, ledger, 0, lambda form: form + b"x")
+
+
 def row_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
     bad, at = _copy(ledger), rng.randrange(len(ledger.items))
     row = bad.items[at]
@@ -229,6 +274,9 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     byte_of_an_event,
     byte_of_the_file,
     byte_of_the_archive,
+    number_changed,
+    end_of_a_record_changed,
+    junk_appended,
     removed,
     removed_and_numbered_anew,
     removed_with_its_leaf,
@@ -247,6 +295,9 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     signature_changed,
     signed_by_another,
     rewritten_by_who_holds_the_key,
+    sealed_with_another_predecessor,
+    sealed_with_another_version,
+    sealed_in_another_form,
     row_changed,
     row_removed,
 )

@@ -1,5 +1,7 @@
 """Checkpoints: written, read back, and refused when anything about them was changed."""
 
+import string
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,15 @@ def test_checkpoint_of_another_key_or_name_is_refused() -> None:
     for key in (OTHER_KEY, SigningKey("ledger.else", b"k" * 32)):
         with pytest.raises(CheckpointInvalid, match=r"signed by|origin"):
             checkpoint.verify(NOTE, key.public)
+
+
+def test_signature_is_taken_in_its_one_spelling_alone() -> None:
+    alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+    last = NOTE[-3]
+    assert NOTE.endswith(f"{last}=\n")
+    same_bytes = alphabet[alphabet.index(last) + 1]
+    with pytest.raises(CheckpointInvalid, match="not signed"):
+        checkpoint.verify(f"{NOTE[:-3]}{same_bytes}=\n", KEY.public)
 
 
 def test_public_key_reads_back_and_a_damaged_one_is_refused() -> None:

@@ -65,6 +65,14 @@ async def test_every_event_gets_a_place_and_a_signature(pool: Pool) -> None:
     await expect_whole(pool, first + second)
 
 
+async def test_places_are_given_by_position_however_the_queue_lies(pool: Pool, owner: Pool) -> None:
+    size = await lives(pool, 3)
+    await owner.execute("DELETE FROM unsealed")
+    await owner.execute("INSERT INTO unsealed SELECT position FROM events ORDER BY position DESC")
+    await Sealer(pool, settings()).seal_once()
+    await expect_whole(pool, size)
+
+
 async def test_full_batch_says_that_there_may_be_more(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

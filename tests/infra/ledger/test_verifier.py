@@ -69,6 +69,13 @@ def test_events_without_any_checkpoint_are_not_verified() -> None:
     )
 
 
+def test_events_that_end_early_are_told_as_missing() -> None:
+    ledger = make(seeded(6), 3, 4, covered=True)
+    del ledger.texts[-1]
+    found = str(verify(ledger.packed(), [KEY.public]).first_wrong)
+    assert found == f"event {len(ledger.leaves)}: it is missing: the events end before"
+
+
 def test_empty_ledger_is_clean() -> None:
     assert verify(Ledger().packed(), [KEY.public]).ok
 
