@@ -39,7 +39,7 @@ class ProjectingRecorder(PostgresApplicationRecorder):
                 "CREATE TABLE IF NOT EXISTS media_rows (id uuid PRIMARY KEY, row jsonb NOT NULL)"
             )
 
-    def _insert_events(self, curs: Any, stored_events: Sequence[StoredEvent], **words: Any) -> None:
+    def _insert_events(self, curs: Any, _events: Sequence[StoredEvent], **words: Any) -> None:
         row: MediaRow = words["row"]
         curs.execute(WRITE_ROW, (row["id"], Jsonb(row)), prepare=True)
 

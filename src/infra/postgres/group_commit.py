@@ -7,17 +7,25 @@ for company.
 
 import asyncio
 import json
+import logging
 from collections import deque
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import asyncpg
 
 from infra.postgres.pool import Pool
 from infra.postgres.queries import sql
 
+if TYPE_CHECKING:  # asyncpg's classes take no parameters when run
+    from asyncpg.pool import PoolConnectionProxy
+
+    Acquired = PoolConnectionProxy[asyncpg.Record]
+
 LANES = 2
 """Batches under way at once: one is with the disk while the next one is computed."""
 MAX_BATCH = 64
+
+log = logging.getLogger(__name__)
 
 
 class AppendRefused(Exception):
@@ -56,7 +64,7 @@ class GroupCommit:
 
     def __init__(self, pool: Pool, lanes: int = LANES) -> None:
         self._pool = pool
-        self._free_lanes = lanes
+        self._lanes = lanes
         self._waiting: deque[_Waiting] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
@@ -64,35 +72,58 @@ class GroupCommit:
         """The appended rows of `events`; `AppendRefused` or a connection's error otherwise."""
         answer: asyncio.Future[list[asyncpg.Record]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(request, answer))
-        if self._free_lanes:
-            self._free_lanes -= 1
-            lane = asyncio.create_task(self._serve(), name="append lane")
-            self._running.add(lane)
-            lane.add_done_callback(self._running.discard)
+        self._open_lane()
         return await answer
 
-    async def _serve(self) -> None:
-        try:
-            while self._waiting:
-                count = min(len(self._waiting), MAX_BATCH)
-                batch = [self._waiting.popleft() for _ in range(count)]
-                await self._send([each for each in batch if not each.answer.done()])
-        finally:
-            self._free_lanes += 1
+    def _open_lane(self) -> None:
+        if self._waiting and len(self._running) < self._lanes:
+            lane = asyncio.create_task(self._serve(), name="append lane")
+            self._running.add(lane)
+            lane.add_done_callback(self._close_lane)
 
-    async def _send(self, batch: list[_Waiting]) -> None:
-        if not batch:
+    def _close_lane(self, lane: "asyncio.Task[None]") -> None:
+        self._running.discard(lane)
+        if not lane.cancelled() and (error := lane.exception()):
+            log.error("an append lane ended", exc_info=error)
+        if not lane.cancelled():
+            self._open_lane()
+
+    async def _serve(self) -> None:
+        """Send what waits, over one connection: giving it back costs a round trip."""
+        try:
+            connection = await self._pool.acquire()
+        except Exception as error:  # noqa: BLE001 - goes to every caller as it is
+            _fail(self._take(), error)
             return
         try:
-            rows = await self._pool.fetch(
-                sql("append"), json.dumps([each.request._asdict() for each in batch])
-            )
-        except Exception as error:  # noqa: BLE001 - goes to every caller as it is
-            for each in batch:
-                if not each.answer.done():
-                    each.answer.set_exception(error)
-            return
-        _answer(batch, rows)
+            while self._waiting and not connection.is_closed():
+                await _send(connection, self._take())
+        finally:
+            await self._pool.release(connection)
+
+    def _take(self) -> list[_Waiting]:
+        """The next batch, without those whose callers have gone."""
+        count = min(len(self._waiting), MAX_BATCH)
+        batch = [self._waiting.popleft() for _ in range(count)]
+        return [each for each in batch if not each.answer.done()]
+
+
+async def _send(connection: "Acquired", batch: list[_Waiting]) -> None:
+    if not batch:
+        return
+    try:
+        requests = json.dumps([each.request._asdict() for each in batch])
+        rows = await connection.fetch(sql("append"), requests)
+    except Exception as error:  # noqa: BLE001 - goes to every caller as it is
+        _fail(batch, error)
+        return
+    _answer(batch, rows)
+
+
+def _fail(batch: list[_Waiting], error: Exception) -> None:
+    for each in batch:
+        if not each.answer.done():
+            each.answer.set_exception(error)
 
 
 def _answer(batch: list[_Waiting], rows: list[asyncpg.Record]) -> None:
