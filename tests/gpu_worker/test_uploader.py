@@ -199,12 +199,13 @@ async def test_an_older_attempts_manifest_that_arrives_meanwhile_does_not_win(
     assert room.read(LAYOUT.manifest) == present.body
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"schemaVersion": 2}'])
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"schemaVersion": 2}', b"endless"])
 async def test_a_manifest_that_nobody_can_read_is_replaced(
     room: Room, tmp_path: Path, body: bytes
 ) -> None:
-    room.put_manifest(body)
     output = output_of(tmp_path, "job-1")
+    endless = output.body.replace(b'"durationSeconds":5.0', b'"durationSeconds":Infinity')
+    room.put_manifest(endless if body == b"endless" else body)
 
     assert await publish(room, output) == output.published
     assert room.read(LAYOUT.manifest) == output.body
