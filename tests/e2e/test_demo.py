@@ -93,11 +93,8 @@ def worker_at_work(demo_pid: int) -> psutil.Process | None:
     return None
 
 
-def test_demo_ends_when_its_worker_is_killed(clips: Clips, data_folder: Path) -> None:
-    argv = command("demo", str(clips["long"]), "--once", "--json", "--data", str(data_folder))
-    running = subprocess.Popen(
-        argv, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def kill_the_worker(running: subprocess.Popen[str]) -> None:
+    """SIGKILL, in the middle of its work."""
     deadline = time.monotonic() + START_LIMIT_S
     while (worker := worker_at_work(running.pid)) is None:
         assert running.poll() is None, running.communicate()[1]
@@ -105,7 +102,18 @@ def test_demo_ends_when_its_worker_is_killed(clips: Clips, data_folder: Path) ->
         time.sleep(0.05)
     worker.kill()
 
-    told, shown = running.communicate(timeout=2 * STOP_LIMIT_S)
+
+def test_demo_ends_when_its_worker_is_killed(clips: Clips, data_folder: Path) -> None:
+    argv = command("demo", str(clips["long"]), "--once", "--json", "--data", str(data_folder))
+    running = subprocess.Popen(
+        argv, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        kill_the_worker(running)
+        told, shown = running.communicate(timeout=2 * STOP_LIMIT_S)
+    finally:
+        running.terminate()
+        running.communicate(timeout=2 * STOP_LIMIT_S)
 
     assert running.returncode == 1
     error = json.loads(told)["error"]
