@@ -51,19 +51,26 @@ class Uploader:
         """Upload everything below `tree` and then the manifest; what is published in the end.
 
         An output of the same attempt that is finished already stays as it is: another job of the
-        attempt was first. The manifest of an older attempt goes before anything is written: from
-        then on its output counts as unfinished. Raises `storage_unavailable`.
+        attempt was first; so does that of a newer one. The manifest of an older attempt goes before
+        anything is written: from then on its output counts as unfinished. Raises
+        `storage_unavailable`.
         """
         try:
-            earlier = await self._published()
-            if earlier is not None and earlier.manifest.attempt_id == manifest.attempt_id:
-                return earlier
-            await self._client.delete_object(Bucket=self._bucket, Key=self._layout.manifest)
+            if standing := await self._standing(manifest.attempt):
+                return standing
             await self._put_all(tree, manifest.objects, on_progress)
             await self._remove_strays({item.key for item in manifest.objects})
             return await self._put_manifest(manifest)
         except STORAGE_ERRORS as error:
             raise unavailable(error) from error
+
+    async def _standing(self, attempt: int) -> Published | None:
+        """What this attempt or a newer one published; any other manifest is removed."""
+        found = await self._published()
+        if found is not None and found.manifest.attempt >= attempt:
+            return found
+        await self._client.delete_object(Bucket=self._bucket, Key=self._layout.manifest)
+        return None
 
     async def _published(self) -> Published | None:
         """The manifest that is there; None when there is none, or one that nobody can read."""
@@ -116,6 +123,8 @@ class Uploader:
 
     async def _remove_strays(self, kept: set[str]) -> None:
         """Delete what an earlier run left under the prefix and this one did not write."""
+        # A manifest that is there by now is another job's, which was faster: not ours to remove.
+        kept = kept | {self._layout.manifest}
         paginator = self._client.get_paginator("list_objects_v2")
         pages = paginator.paginate(Bucket=self._bucket, Prefix=self._layout.prefix)
         async for page in pages:
@@ -126,16 +135,21 @@ class Uploader:
     async def _put_manifest(self, manifest: Manifest) -> Published:
         body = manifest.to_json().encode()
         try:
-            await self._client.put_object(
-                Bucket=self._bucket,
-                Key=self._layout.manifest,
-                Body=body,
-                ContentType="application/json",
-                CacheControl=MANIFEST_CACHE_CONTROL,
-                IfNoneMatch="*",
-            )
+            await self._put_first(body)
         except ClientError as error:
-            if code_of(error) != "PreconditionFailed" or (first := await self._published()) is None:
+            if code_of(error) != "PreconditionFailed":
                 raise
-            return first
+            if standing := await self._standing(manifest.attempt):
+                return standing
+            await self._put_first(body)  # What was in the way was an older attempt's.
         return Published(manifest, hashlib.sha256(body).hexdigest())
+
+    async def _put_first(self, body: bytes) -> None:
+        await self._client.put_object(
+            Bucket=self._bucket,
+            Key=self._layout.manifest,
+            Body=body,
+            ContentType="application/json",
+            CacheControl=MANIFEST_CACHE_CONTROL,
+            IfNoneMatch="*",
+        )

@@ -186,16 +186,20 @@ def test_a_file_that_is_not_there_is_a_usage_error(console: Console, tmp_path: P
 
 
 def test_the_program_itself_tells_a_sentence(tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "api.cli", "status", str(uuid4()), "--data", str(tmp_path)]
-    src = Path(__file__).parents[2] / "src"
-    environ = {"PYTHONPATH": f"{src}:{src.parent}", "PATH": "/usr/bin:/bin"}
-
-    done = subprocess.run(
-        argv, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
-    )
+    done = program(tmp_path, "status", str(uuid4()), "--data", str(tmp_path))
 
     sentence(done.returncode, done.stderr)
     assert done.stdout == ""
+
+
+def program(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`codex-media ARGUMENTS` in a process of its own."""
+    argv = [sys.executable, "-m", "api.cli", *arguments]
+    src = Path(__file__).parents[2] / "src"
+    environ = {"PYTHONPATH": f"{src}:{src.parent}", "PATH": "/usr/bin:/bin"}
+    return subprocess.run(
+        argv, env=environ, cwd=cwd, capture_output=True, text=True, timeout=30, check=False
+    )
 
 
 def sentence(code: int, err: str, lines: int = 1) -> None:

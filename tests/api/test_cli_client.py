@@ -219,6 +219,21 @@ def test_commands_act_as_the_creator_they_are_told(
     assert "or it is not yours" in refused.err
 
 
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+def test_a_dead_proxy_does_not_stand_between_us_and_a_local_service(
+    console: Console,
+    listening: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+
+    told = console.run("status", str(uuid4()), "--data", str(tmp_path))
+
+    assert told.err.startswith("error: There is no such media item"), "the service answered"
+
+
 def test_an_unknown_item_is_told_in_a_sentence(
     console: Console, listening: Settings, tmp_path: Path
 ) -> None:

@@ -1,6 +1,10 @@
 """Errors that no operation asked for, and the description of all of them."""
 
+import json
+import logging
 import re
+from pathlib import Path
+from urllib.parse import quote
 
 import asyncpg
 import pytest
@@ -11,8 +15,11 @@ from api.operations import Operation
 from api.problems import TYPE_PREFIX
 from api.routes import OPERATIONS
 from infra.settings import load
-from tests.api.service import running
+from tests.api.gpu import failure
+from tests.api.service import Service, running
 from tests.api.studio import Studio
+from tests.api.test_health import cut, hang_up, mend
+from tests.api.test_playback import token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -63,6 +70,103 @@ async def test_a_bug_is_a_500_problem_without_trace_or_secret(
     assert answer.json()["detail"] == ("GET /api/media failed on our side. The failure was logged.")
     for secret in ("media_items", "Traceback", "asyncpg", "very-secret", environ["DATABASE_URL"]):
         assert secret not in answer.text
+
+
+PLAYBACK = "GET /api/playback/{token}/{path:path}"
+NATIVE_WEBHOOK = "POST /api/transcoding/webhook/{token}"
+
+
+class Callers:
+    """Calls the two operations whose paths hold a token, as a player and as RunPod."""
+
+    def __init__(self, service: Service, s3: BaseClient) -> None:
+        self.studio = Studio(service, s3, "alice")
+        self.tokens: dict[str, str] = {}
+
+    async def prepare(self) -> None:
+        media_id = (await self.studio.register()).media.id
+        self.tokens[PLAYBACK] = token(self.studio, media_id)
+        self.tokens[NATIVE_WEBHOOK] = token(self.studio, media_id, "webhook")
+
+    async def call(self, operation: str) -> tuple[int, str]:
+        """Status, and the problem's detail."""
+        method, path = operation.split(" ")
+        path = path.replace("{token}", self.tokens[operation])
+        answer = await self.studio.service.http.request(
+            method, path.replace("{path:path}", "master.m3u8")
+        )
+        return answer.status_code, answer.json()["detail"]
+
+
+async def test_the_log_of_a_database_that_is_away_names_the_route_and_no_token(
+    environ: dict[str, str],
+    dsn: str,
+    s3: BaseClient,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    line = tmp_path / "line"
+    mend(line, dsn)
+    over_line = f"{dsn.partition('?')[0]}?host={quote(str(line), safe='')}"
+    async with running(load(environ | {"DATABASE_URL": over_line})) as service:
+        callers = Callers(service, s3)
+        await callers.prepare()
+        cut(line)
+        await hang_up(dsn)
+        for operation, secret in callers.tokens.items():
+            caplog.clear()
+
+            status, detail = await callers.call(operation)
+
+            (told,) = (r.getMessage() for r in caplog.records if r.name == "api.problems")
+            assert status == 503
+            assert told.startswith(f"{operation}: ")
+            assert secret not in told + detail
+
+
+async def test_a_bug_behind_a_token_is_told_with_the_route_and_no_token(
+    environ: dict[str, str], s3: BaseClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(load(environ)) as service:
+        callers = Callers(service, s3)
+        await callers.prepare()
+        for table in ("events", "media_items", "webhook_inbox"):
+            await service.services.pool.execute(f"ALTER TABLE {table} RENAME TO {table}_elsewhere")
+        caplog.clear()
+        caplog.set_level(logging.WARNING)
+        for operation in callers.tokens:
+            assert await callers.call(operation) == (
+                500,
+                f"{operation} failed on our side. The failure was logged.",
+            )
+    assert not [secret for secret in callers.tokens.values() if secret in caplog.text]
+
+
+@pytest.mark.parametrize("job_id", ["job\x00", "job\n1", "\x1b[2J", "", "j" * 151])
+async def test_a_signed_report_whose_job_id_is_none_is_a_422_problem(
+    studio: Studio, job_id: str
+) -> None:
+    job = await studio.transcoding()
+    report = json.loads(failure(job).to_json()) | {"jobId": job_id}
+
+    answer = await studio.gpu.deliver(json.dumps(report).encode())
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert "jobId" in answer.text
+    assert (await studio.status(job.media_id)).status == "transcoding"
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN"])
+async def test_a_signed_report_with_a_number_that_is_none_is_a_422_problem(
+    studio: Studio, number: str
+) -> None:
+    job = await studio.transcoding()
+    body = failure(job).to_json().replace('"output":{', f'"output":{{"durationSeconds":{number},')
+
+    answer = await studio.gpu.deliver(body.encode())
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert (await studio.status(job.media_id)).status == "transcoding"
 
 
 async def test_the_description_is_valid_openapi(studio: Studio) -> None:

@@ -1,6 +1,6 @@
 """How an attempt ends by report: the bucket's manifest has the last word."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -122,6 +122,53 @@ async def test_a_failure_after_a_completion_changes_nothing(world: World) -> Non
     await world.outcomes.completed(media_id, 1, JOB, WORKER)
     item = await world.outcomes.failed(media_id, f.record_failure(), WORKER)
     assert item.status is Status.READY
+
+
+async def with_two_jobs(world: World) -> UUID:
+    """An attempt whose first job was thought lost and replaced; the vendor runs both."""
+    media_id = await world.transcoding()
+    del world.transcoder.jobs[JOB]
+    await world.polled()
+    await world.dispatched()
+    world.vendor_says(JOB, JobPhase.RUNNING)
+    assert (await world.item(media_id)).job_ids == (JOB, SECOND_JOB)
+    return media_id
+
+
+async def test_a_lost_job_that_finishes_after_all_cancels_the_one_that_replaced_it(
+    world: World,
+) -> None:
+    media_id = await with_two_jobs(world)
+    await world.leaves(media_id, f.video_outputs())
+    item = await world.outcomes.completed(media_id, 1, JOB, WORKER)
+    assert item.status is Status.READY
+    assert world.transcoder.jobs[SECOND_JOB].phase is JobPhase.CANCELLED
+    assert world.transcoder.jobs[JOB].phase is JobPhase.RUNNING, "the reporter ends by itself"
+
+
+async def test_a_failure_cancels_the_other_open_jobs_and_not_the_reporter(world: World) -> None:
+    media_id = await with_two_jobs(world)
+    world.database.jobs[JOB].closed = False
+    second = f.record_failure(1)._replace(runpod_job_id=SECOND_JOB)
+    assert (await world.outcomes.failed(media_id, second, WORKER)).status is Status.FAILED
+    assert world.transcoder.jobs[JOB].phase is JobPhase.CANCELLED
+    assert world.transcoder.jobs[SECOND_JOB].phase is JobPhase.QUEUED
+    assert world.nothing_is_left_to_do()
+
+
+async def test_a_report_that_ends_nothing_cancels_nothing(world: World) -> None:
+    media_id = await with_two_jobs(world)
+    assert (await world.outcomes.failed(media_id, f.record_failure(1), WORKER)).runs(1)
+    assert world.transcoder.jobs[SECOND_JOB].phase is JobPhase.QUEUED
+
+
+async def test_an_end_stands_though_the_other_job_cannot_be_cancelled(world: World) -> None:
+    media_id = await with_two_jobs(world)
+    await world.leaves(media_id, f.video_outputs())
+    world.transcoder.refusal = TranscoderUnavailable("RunPod answered 500.")
+    item = await world.outcomes.completed(media_id, 1, JOB, WORKER)
+    assert item.status is Status.READY
+    assert world.nothing_is_left_to_do()
 
 
 async def test_a_report_on_an_item_that_does_not_exist_is_denied(world: World) -> None:

@@ -144,6 +144,20 @@ async def test_the_loss_of_a_job_that_was_replaced_already_changes_nothing(world
     assert await world.watchlist.open_jobs(media_id) == [SECOND_JOB]
 
 
+@pytest.mark.parametrize("phase", [JobPhase.FAILED, JobPhase.TIMED_OUT, JobPhase.CANCELLED])
+async def test_the_end_of_a_job_that_was_replaced_ends_its_watch_alone(
+    world: World, phase: JobPhase
+) -> None:
+    media_id = await world.transcoding()
+    await lose(world, JOB)
+    world.database.jobs[JOB].closed = False
+    world.vendor_says(JOB, phase, "out of memory")
+    await world.outcomes.reconcile(WatchedJob(JOB, media_id, 1))
+    assert (await world.item(media_id)).runs(1)
+    assert await world.watchlist.open_jobs(media_id) == [SECOND_JOB]
+    assert world.database.outbox == {}
+
+
 async def test_a_job_of_an_attempt_that_is_over_is_watched_no_more(world: World) -> None:
     media_id = await world.failed()
     world.database.jobs[JOB].closed = False

@@ -4,13 +4,22 @@ import json
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from api.cli.place import client
+from api.cli.place import RUNNING, client
 from domain.lifecycle import Status
-from tests.e2e.conftest import STOP_LIMIT_S, command, environment, started
+from infra.embedded.ports import free_port
+from tests.e2e.conftest import (
+    START_LIMIT_S,
+    STOP_LIMIT_S,
+    Program,
+    command,
+    environment,
+    started,
+)
 from tests.gpu_worker.clips import Clips
 
 DEMO_LIMIT_S = 120
@@ -26,10 +35,10 @@ KEYS = {
 }
 
 
-def demo(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def demo(data: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command("demo", *arguments, "--once", "--json", "--data", str(data)),
-        env=environment(),
+        env=environment() | variables,
         capture_output=True,
         timeout=DEMO_LIMIT_S,
         check=False,
@@ -60,10 +69,13 @@ def test_demo_ends_ready_and_its_data_is_found_again(data_folder: Path) -> None:
         assert again.status(told["mediaId"]).status is Status.READY
 
 
-def test_demo_of_a_broken_file_says_why_and_exits_1(tmp_path: Path, data_folder: Path) -> None:
+def test_demo_of_a_broken_file_says_why_and_exits_1_behind_a_dead_proxy_too(
+    tmp_path: Path, data_folder: Path
+) -> None:
     file = tmp_path / "broken.mp4"
     file.write_text("not a film")
-    done = demo(data_folder, str(file))
+    proxy = f"http://127.0.0.1:{free_port()}"
+    done = demo(data_folder, str(file), http_proxy=proxy, HTTP_PROXY=proxy)
     assert done.returncode == 1
     told = json.loads(done.stdout)
     assert (told["status"], told["error"]["code"]) == ("failed", "input_unreadable")
@@ -71,19 +83,68 @@ def test_demo_of_a_broken_file_says_why_and_exits_1(tmp_path: Path, data_folder:
     assert processes_of(data_folder) == []
 
 
-def test_two_at_once_do_not_collide_and_ctrl_c_leaves_no_process(
-    tmp_path: Path, clips: Clips
-) -> None:
+def worker_at_work(demo_pid: int) -> psutil.Process | None:
+    """The worker below its tether, once its ffmpeg runs."""
+    for process in psutil.Process(demo_pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            parent = process.parent()
+            if "ffmpeg" in process.name() and parent and "gpu_worker" in parent.cmdline():
+                return parent
+    return None
+
+
+def kill_the_worker(running: subprocess.Popen[str]) -> None:
+    """SIGKILL, in the middle of its work."""
+    deadline = time.monotonic() + START_LIMIT_S
+    while (worker := worker_at_work(running.pid)) is None:
+        assert running.poll() is None, running.communicate()[1]
+        assert time.monotonic() < deadline, "no transcoding in time"
+        time.sleep(0.05)
+    worker.kill()
+
+
+def test_demo_ends_when_its_worker_is_killed(clips: Clips, data_folder: Path) -> None:
+    argv = command("demo", str(clips["long"]), "--once", "--json", "--data", str(data_folder))
+    running = subprocess.Popen(
+        argv, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        kill_the_worker(running)
+        told, shown = running.communicate(timeout=2 * STOP_LIMIT_S)
+    finally:
+        running.terminate()
+        running.communicate(timeout=2 * STOP_LIMIT_S)
+
+    assert running.returncode == 1
+    error = json.loads(told)["error"]
+    assert error["message"].startswith("worker-1 ended with exit code 137; ")
+    assert str(data_folder / "logs" / "worker-1.log") in error["message"]
+    assert "error: worker-1 ended" in shown
+    assert "Traceback" not in shown
+    assert processes_of(data_folder) == []
+
+
+def end(program: Program, number: signal.Signals) -> tuple[int, str]:
+    """Send a signal; exit code and stderr, once no process is left, within five seconds."""
+    everything = program.everything()
+    assert len(everything) > 5
+    begun = time.monotonic()
+    program.process.send_signal(number)
+    shown = program.process.communicate(timeout=2 * STOP_LIMIT_S)[1].decode()
+    took_s = time.monotonic() - begun
+    _, left = psutil.wait_procs(everything, timeout=max(0.0, STOP_LIMIT_S - took_s))
+    assert left == []
+    assert processes_of(program.data) == []
+    assert not (program.data / RUNNING).exists()
+    return program.process.returncode, shown
+
+
+def test_two_at_once_do_not_collide_and_a_signal_leaves_no_process(tmp_path: Path) -> None:
     with started(tmp_path / "a", "up") as a, started(tmp_path / "b", "up") as b:
         urls = {program.settings()["PUBLIC_APP_URL"] for program in (a, b)}
         assert len(urls) == 2
-        everything = a.everything()
-        assert len(everything) > 5
-        begun = time.monotonic()
-        a.process.send_signal(signal.SIGINT)
-        a.process.wait(2 * STOP_LIMIT_S)
-        took_s = time.monotonic() - begun
-        _, left = psutil.wait_procs(everything, timeout=max(0.0, STOP_LIMIT_S - took_s))
-        assert left == []
-        assert processes_of(tmp_path / "a") == []
+        code, shown = end(a, signal.SIGINT)
+        assert (code, "Traceback" in shown) == (128 + signal.SIGINT, False)
         assert all(process.is_running() for process in b.everything())
+        code, shown = end(b, signal.SIGTERM)
+        assert (code, "Traceback" in shown) == (128 + signal.SIGTERM, False)

@@ -165,8 +165,10 @@ def upload(
     from api.cli.file import examine
     from domain.lifecycle import Status
 
-    with told(as_json=as_json), place.client(data, creator) as client:
-        outcome = local.carry_through(client, examine(file, content_type))
+    with told(as_json=as_json):
+        chosen = examine(file, content_type)
+        with place.client(data, creator) as client:
+            outcome = local.carry_through(client, chosen)
     if as_json:
         output.print_json(outcome.as_json())
     else:

@@ -14,6 +14,8 @@ from pathlib import Path
 class EmbeddedError(Exception):
     """A part of the embedded stack failed; the text is for the person at the terminal."""
 
+    code = "local_service_failed"
+
 
 class FolderBusy(EmbeddedError):
     """`folder` belongs to a stack that runs; `holder` is its process id where known."""
@@ -42,7 +44,8 @@ class ChildDied(EmbeddedError):
         self.exit_code = exit_code
         self.log = log
         self.log_tail = log_tail
-        super().__init__(f"{name} ended with exit code {exit_code}; {log} ends with:\n{log_tail}")
+        said = f"; {log} ends with:\n{log_tail}" if log_tail else f"; {log} says nothing"
+        super().__init__(f"{name} ended with exit code {exit_code}{said}")
 
 
 class ChildNotReady(EmbeddedError):
