@@ -5,12 +5,16 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from api.auth import Role
 from infra.ledger.checkpoint import read
 from infra.ledger.sealer import Sealer
-from tests.api.studio import Studio
+from infra.settings import Settings
+from tests.api.service import running
+from tests.api.studio import VIDEO, Studio
+from tests.conftest import Tokens
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -141,3 +145,30 @@ async def test_the_past_of_others_is_for_auditors_and_their_reading_is_recorded(
         "SELECT FROM audit_reads WHERE actor LIKE $1", f"%{studio.creator}"
     )
     assert theirs == []
+
+
+async def test_events_of_a_newer_program_are_503_and_the_log_says_upgrade(
+    settings: Settings, token: Tokens, dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = {"authorization": f"Bearer {token()}"}
+    async with running(settings) as service:
+        made = await service.http.post("/api/media", json=VIDEO.request(), headers=headers)
+        path = f"/api/media/{made.json()['media']['id']}"
+        await append_from_the_future(dsn, UUID(made.json()["media"]["id"]))
+
+        for read in (f"{path}/events", f"{path}?version=1"):
+            answer = await service.http.get(read, headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert (await service.http.get(path, headers=headers)).status_code == 200
+    assert "Upgrade every process first" in caplog.text
+
+
+async def append_from_the_future(dsn: str, media_id: UUID) -> None:
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(
+        "INSERT INTO events (stream_id, version, event_id, type, schema_version, payload, actor,"
+        " correlation_id, occurred_at, recorded_at, prev_hash, hash) VALUES ($1, 2, $1,"
+        " 'media.upload_completed', 2, '{}', 'system:newer', $1, now(), now(), '', '')",
+        media_id,
+    )
+    await connection.close()

@@ -192,6 +192,10 @@ SELECT stream_id FROM streams WHERE stream_id >= $1 ORDER BY stream_id OFFSET $2
 -- How many streams there are, for a progress bar.
 SELECT count(*) FROM streams;
 
+-- name: count_span
+-- How many streams a span has.
+SELECT count(*) FROM streams WHERE stream_id >= $1 AND stream_id <= $2;
+
 -- name: differences
 -- Rows of a span that are not what their events make of them.
 SELECT id, kept, folded FROM projection_differences($1, $2) ORDER BY id;

@@ -198,23 +198,25 @@ async def check_projection_once(
 
     Wrong rows are logged as errors, and every turn is noted in `projection_checks`.
     """
+    first, last = await _next_turn(pool, streams)
+    newest = await pool.fetch(sql("recently_moved"), recent_events)
+    recent = [row["stream_id"] for row in newest if not first <= row["stream_id"] <= last]
+    checked = await pool.fetchval(sql("count_span"), first, last) + len(recent)
+    rows = await pool.fetch(sql("differences"), first, last)
+    rows += await pool.fetch(sql("differences_of"), recent)
+    for each in map(_difference, rows[:TOLD_DIFFERENCES]):
+        log.error("the row of media=%s is not what its events make: %s", each.media_id, _told(each))
+    await pool.execute(sql("note_check"), last, checked, len(rows))
+    await pool.execute(sql("forget_checks"), KEPT_CHECKS)
+    return len(rows)
+
+
+async def _next_turn(pool: Pool, streams: int) -> tuple[UUID, UUID]:
+    """The ids after those of the turn before, or the first ones when that was the last."""
     upto = await pool.fetchval(sql("checked_upto"))
     first = FIRST if upto in {None, LAST} else UUID(int=upto.int + 1)
     following = await pool.fetchval(sql("span_end"), first, streams)
-    last = LAST if following is None else UUID(int=following.int - 1)
-    recent = [row["stream_id"] for row in await pool.fetch(sql("recently_moved"), recent_events)]
-    found = {
-        row["id"]: _difference(row)
-        for row in (
-            *await pool.fetch(sql("differences"), first, last),
-            *await pool.fetch(sql("differences_of"), recent),
-        )
-    }
-    for each in list(found.values())[:TOLD_DIFFERENCES]:
-        log.error("the row of media=%s is not what its events make: %s", each.media_id, _told(each))
-    await pool.execute(sql("note_check"), last, streams + len(recent), len(found))
-    await pool.execute(sql("forget_checks"), KEPT_CHECKS)
-    return len(found)
+    return first, LAST if following is None else UUID(int=following.int - 1)
 
 
 def _told(difference: Difference) -> str:

@@ -22,8 +22,9 @@ async def test_the_continuous_check_goes_round_and_notes_each_turn(
     assert [record.message for record in caplog.records] == [
         f"the row of media={wrong} is not what its events make: width, status"
     ]
-    noted = await pool.fetch("SELECT upto, mismatched FROM projection_checks ORDER BY id")
+    noted = await pool.fetch("SELECT upto, checked, mismatched FROM projection_checks ORDER BY id")
     assert [row["mismatched"] for row in noted] == turns
+    assert [row["checked"] for row in noted] == [5, 5, 2, 5]
     assert noted[2]["upto"] == LAST
     assert noted[3]["upto"] == noted[0]["upto"]
 
