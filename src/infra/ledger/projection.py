@@ -1,9 +1,12 @@
 """Whether exported rows of `media_items` are what the events fold to."""
 
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -12,7 +15,7 @@ from domain.events import Event
 from domain.media import MediaItem, evolve
 from domain.read_model import project
 from domain.upcasting import CURRENT, EventTooNew, UpcasterMissing, read_event
-from infra.ledger.bundle import Record
+from infra.ledger.bundle import EVENTS, FIELDS, ITEMS, Record, records
 
 STEP = 4096
 TIMES = frozenset({"deadline_at", "created_at", "updated_at"})
@@ -34,25 +37,50 @@ class Folded:
     updated_at: bytes
 
 
+class Share(NamedTuple):
+    """Which of the streams are looked at: one part of several, by the beginning of their ids."""
+
+    number: int = 0
+    of: int = 1
+
+    def has(self, stream: bytes) -> bool:
+        """Whether the stream belongs to it."""
+        return self.of == 1 or int(stream[:4], 16) % self.of == self.number
+
+
+def check_file(path: Path, share: Share) -> list[Wrong]:
+    """What differs in a share of the bundle at `path`: in a process of its own."""
+    with (
+        zipfile.ZipFile(path) as archive,
+        archive.open(EVENTS) as events,
+        archive.open(ITEMS) as items,
+    ):
+        return check_projection(records(events), items, lambda _: None, share)
+
+
 def check_projection(
-    records: Iterable[Record], rows: Iterable[bytes], progress: Callable[[int], None]
+    found: Iterable[Record],
+    rows: Iterable[bytes],
+    progress: Callable[[int], None],
+    share: Share = Share(),  # noqa: B008 - immutable
 ) -> list[Wrong]:
     """What differs, by first place."""
     folded: dict[bytes, Folded] = {}
     seq = 0
-    for seq, text in records:
+    for seq, text in found:
         try:
-            _evolve(folded, seq, text)
+            fields = text.split(b"\n", FIELDS - 1)
+            if share.has(fields[1]):
+                _evolve(folded, seq, fields)
         except (ValueError, EventTooNew, UpcasterMissing) as error:
             return [(seq, seq, f"it cannot be folded: {str(error).splitlines()[0]}")]
         if not seq % STEP:
             progress(STEP)
     progress(seq % STEP)
-    return sorted(_compare(folded, rows, seq))
+    return sorted(_compare(folded, rows, seq, share))
 
 
-def _evolve(folded: dict[bytes, Folded], seq: int, text: bytes) -> None:
-    fields = text.split(b"\n", 14)
+def _evolve(folded: dict[bytes, Folded], seq: int, fields: list[bytes]) -> None:
     event = _event(fields[4], fields[5], fields[14])
     before = folded.get(fields[1])
     if before is None:
@@ -71,15 +99,20 @@ def _event(event_type: bytes, schema_version: bytes, payload: bytes) -> Event:
     return _EVENT.validate_json(b'{"type":"%b",%b' % (event_type, payload[1:]))
 
 
-def _compare(folded: dict[bytes, Folded], rows: Iterable[bytes], size: int) -> Iterator[Wrong]:
+def _compare(
+    folded: dict[bytes, Folded], rows: Iterable[bytes], size: int, share: Share
+) -> Iterator[Wrong]:
     for line in rows:
         try:
             row = json.loads(line)
             version = int(row["version"])
-            found = folded.pop(str(UUID(row["id"])).encode(), None)
+            stream = str(UUID(row["id"])).encode()
         except (ValueError, TypeError, KeyError, AttributeError):
             yield size, size, "the projection holds a line that is no row"
             continue
+        if not share.has(stream):
+            continue
+        found = folded.pop(stream, None)
         if found is None:
             yield size + 1, size + 1, f"the projection shows {row['id']}, which has no events"
         elif version > found.item.version:

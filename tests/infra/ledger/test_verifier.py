@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.ledger import bundle
+from infra.ledger import bundle, verifier
 from infra.ledger.bundle import BundleUnreadable
 from infra.ledger.verifier import verify
 from tests.infra.ledger.corruptions import CORRUPTIONS, Corruption
@@ -74,6 +74,22 @@ def test_events_that_end_early_are_told_as_missing() -> None:
     del ledger.texts[-1]
     found = str(verify(ledger.packed(), [KEY.public]).first_wrong)
     assert found == f"event {len(ledger.leaves)}: it is missing: the events end before"
+
+
+def test_cores_that_share_the_work_find_what_one_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = make(seeded(7), 12, 4, covered=True)
+    for row in ledger.items[::3]:
+        row["status"] = "other"
+    del ledger.items[1::4]
+    (tmp_path / "bundle.zip").write_bytes(ledger.packed().getvalue())
+    alone = verify(tmp_path / "bundle.zip", [KEY.public])
+    monkeypatch.setattr(verifier, "PARALLEL_EVENTS", 0)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    together = verify(tmp_path / "bundle.zip", [KEY.public])
+    assert len(alone.findings) > 4
+    assert together.findings == alone.findings
 
 
 def test_empty_ledger_is_clean() -> None:
