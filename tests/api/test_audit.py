@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from tests.api.console import Console
 from tests.api.service import running
 from tests.api.studio import Studio
 from tests.api.test_cli_client import serving
+from tests.infra.ledger.ledgers import KEY, make, seeded
 from tests.infra.lives import REQUESTED, live
 
 PATHS = ("/api/audit/events", "/api/audit/checkpoint", "/api/audit/bundle")
@@ -203,3 +206,21 @@ def test_service_that_is_away_leaves_no_bundle(tmp_path: Path, console: Console)
     told = console.run("audit", "export", "--out", str(tmp_path / "b.zip"), "--data", str(tmp_path))
     assert (told.code, "No service is known here" in told.err) == (1, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_verifier_runs_in_a_process_that_did_nothing_else(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.zip"
+    bundle.write_bytes(make(seeded(8), 2, 2, covered=True).packed().getvalue())
+    argv = [
+        sys.executable,
+        "-m",
+        "api.cli",
+        "audit",
+        "verify",
+        str(bundle),
+        "--key",
+        str(KEY.public),
+    ]
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr.strip()) == (0, "")
+    assert ended.stdout.endswith("verified\n")

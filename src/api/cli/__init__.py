@@ -19,8 +19,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-audit = typer.Typer(help="Take the history away, and prove it.", no_args_is_help=True)
-app.add_typer(audit, name="audit")
+proving = typer.Typer(help="Take the history away, and prove it.", no_args_is_help=True)
+app.add_typer(proving, name="audit")
 
 DEFAULT_DATA = Path(".codex-media")
 Folder = Annotated[
@@ -244,7 +244,7 @@ def token(
     typer.echo(place.mint_token(settings, creator, roles, timedelta(hours=hours)))
 
 
-@audit.command("export", epilog="Example: `codex-media audit export --out bundle.zip`")
+@proving.command("export", epilog="Example: `codex-media audit export --out bundle.zip`")
 def audit_export(
     out: Annotated[Path, typer.Option(dir_okay=False, help="Where the bundle goes.")],
     data: Data = None,
@@ -255,7 +255,7 @@ def audit_export(
     typer.echo(f"{out}: {export(out, data)} bytes")
 
 
-@audit.command(
+@proving.command(
     "verify", epilog="Example: `codex-media audit verify bundle.zip --key KEY --since old.txt`"
 )
 def audit_verify(file: Kept, since: Since = None, key: Key = None, as_json: AsJson = False) -> None:
@@ -273,7 +273,7 @@ def audit_verify(file: Kept, since: Since = None, key: Key = None, as_json: AsJs
     raise typer.Exit(0 if verdict.ok else 1)
 
 
-@audit.command("checkpoint", epilog="Example: `codex-media audit checkpoint > kept.txt`")
+@proving.command("checkpoint", epilog="Example: `codex-media audit checkpoint > kept.txt`")
 def audit_checkpoint(data: Data = None, as_json: AsJson = False) -> None:
     """Print the newest signed checkpoint, to be kept and given to `verify --since` later."""
     from api.cli import output
