@@ -98,6 +98,7 @@ class GroupCommit:
         try:
             while self._waiting and not connection.is_closed():
                 await _send(connection, self._take())
+                await asyncio.sleep(0)  # who was answered and appends again goes along
         finally:
             await self._pool.release(connection)
 
