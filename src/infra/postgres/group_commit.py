@@ -9,17 +9,12 @@ import asyncio
 import json
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
 
 from infra.postgres.pool import Pool
 from infra.postgres.queries import sql
-
-if TYPE_CHECKING:  # asyncpg's classes take no parameters when run
-    from asyncpg.pool import PoolConnectionProxy
-
-    Acquired = PoolConnectionProxy[asyncpg.Record]
 
 LANES = 2
 """Batches under way at once: one is with the disk while the next one is computed."""
@@ -89,18 +84,9 @@ class GroupCommit:
             self._open_lane()
 
     async def _serve(self) -> None:
-        """Send what waits, over one connection: giving it back costs a round trip."""
-        try:
-            connection = await self._pool.acquire()
-        except Exception as error:  # noqa: BLE001 - goes to every caller as it is
-            _fail(self._take(), error)
-            return
-        try:
-            while self._waiting and not connection.is_closed():
-                await _send(connection, self._take())
-                await asyncio.sleep(0)  # who was answered and appends again goes along
-        finally:
-            await self._pool.release(connection)
+        while self._waiting:
+            await self._send(self._take())
+            await asyncio.sleep(0)  # who was answered and appends again goes along
 
     def _take(self) -> list[_Waiting]:
         """The next batch, without those whose callers have gone."""
@@ -108,17 +94,16 @@ class GroupCommit:
         batch = [self._waiting.popleft() for _ in range(count)]
         return [each for each in batch if not each.answer.done()]
 
-
-async def _send(connection: "Acquired", batch: list[_Waiting]) -> None:
-    if not batch:
-        return
-    try:
-        requests = json.dumps([each.request._asdict() for each in batch])
-        rows = await connection.fetch(sql("append"), requests)
-    except Exception as error:  # noqa: BLE001 - goes to every caller as it is
-        _fail(batch, error)
-        return
-    _answer(batch, rows)
+    async def _send(self, batch: list[_Waiting]) -> None:
+        if not batch:
+            return
+        try:
+            requests = json.dumps([each.request._asdict() for each in batch])
+            rows = await self._pool.fetch(sql("append"), requests)
+        except Exception as error:  # noqa: BLE001 - goes to every caller as it is
+            _fail(batch, error)
+            return
+        _answer(batch, rows)
 
 
 def _fail(batch: list[_Waiting], error: Exception) -> None:
