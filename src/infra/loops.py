@@ -4,6 +4,7 @@ dispatcher  sends what the outbox holds
 reconciler  asks RunPod about jobs whose end nobody reported
 sweeper     ends states that have outlived their deadline
 sealer      gives committed events their place in the ledger, and signs it
+checker     compares projected rows with their histories, some at a time
 """
 
 import asyncio
@@ -16,11 +17,13 @@ from domain.errors import DomainError, StorageUnavailable, StoreInterrupted, Tra
 from domain.lifecycle import Status
 from infra.bootstrap import Services
 from infra.postgres.pool import UNAVAILABLE, SchemaBehind
+from infra.postgres.replay import check_projection_once
 from infra.postgres.work import overdue
 
 IDLE_S = 1.0
 SEALER_IDLE_S = 0.2
 """How much later than a commit the ledger's readers may see it."""
+CHECKER_IDLE_S = 10.0
 AFTER_ERROR_S = 5.0
 SWEEP_BATCH = 100
 
@@ -67,6 +70,12 @@ async def seal_once(services: Services) -> bool:
     return await services.sealer.seal_once()
 
 
+async def check_once(services: Services) -> bool:
+    """Compare some projected rows with their histories; wrong ones are logged as errors."""
+    await check_projection_once(services.pool)
+    return False
+
+
 async def _end(services: Services, media_id: UUID, status: Status) -> bool:
     """Whether the item could be ended: one that cannot must not keep the others from ending."""
     expire = services.uploads if status is Status.UPLOADING else services.outcomes
@@ -82,7 +91,7 @@ async def _end(services: Services, media_id: UUID, status: Status) -> bool:
 
 
 async def run_loops(services: Services, stop: asyncio.Event) -> None:
-    """Run the four loops until `stop` is set."""
+    """Run the five loops until `stop` is set."""
     async with asyncio.TaskGroup() as group:
         for loop in LOOPS:
             group.create_task(_loop(*loop, services, stop), name=loop.name)
@@ -101,6 +110,7 @@ LOOPS = (
     Loop("reconciler", reconcile_once, IDLE_S),
     Loop("sweeper", sweep_once, IDLE_S),
     Loop("sealer", seal_once, SEALER_IDLE_S),
+    Loop("checker", check_once, CHECKER_IDLE_S),
 )
 
 

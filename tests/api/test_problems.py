@@ -130,8 +130,10 @@ async def test_a_bug_behind_a_token_is_told_with_the_route_and_no_token(
     async with running(load(environ)) as service:
         callers = Callers(service, s3)
         await callers.prepare()
+        owner = await asyncpg.connect(environ["DATABASE_URL"])
         for table in ("events", "media_items", "webhook_inbox"):
-            await service.services.pool.execute(f"ALTER TABLE {table} RENAME TO {table}_elsewhere")
+            await owner.execute(f"ALTER TABLE {table} RENAME TO {table}_elsewhere")
+        await owner.close()
         caplog.clear()
         caplog.set_level(logging.WARNING)
         for operation in callers.tokens:
