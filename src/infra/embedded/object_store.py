@@ -70,6 +70,8 @@ async def _start(supervisor: Supervisor, folder: Path, keys: BucketKeys, bucket:
     )
 
     async def ready() -> bool:
+        if not server.running:  # The filer's or S3's port was taken after the master led.
+            raise server.died(await server.wait())
         registered = await _says(ports.master, "/dir/status", f"127.0.0.1:{ports.volume}")
         return registered and await _has_bucket(ports.s3, keys, bucket)
 

@@ -113,7 +113,7 @@ class Supervisor:
         self._lock = FolderLock(self.folder)
         self._children: list[Child] = []
         self._watchers: set[asyncio.Task[None]] = set()
-        self._deaths: asyncio.Queue[ChildDied] = asyncio.Queue()
+        self._deaths: asyncio.Queue[tuple[Child, ChildDied]] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
         """Takes the folder; :class:`FolderBusy` when another stack has it."""
@@ -164,7 +164,10 @@ class Supervisor:
 
     async def first_death(self) -> ChildDied:
         """Waits until a child ends that nobody stopped, and says which and how."""
-        return await self._deaths.get()
+        while True:
+            child, death = await self._deaths.get()
+            if child in self._children:  # else it was given up since, and another took its place
+                return death
 
     async def stop_child(self, child: Child, grace_s: float = 2.0) -> None:
         """Stops one child; a later :meth:`stop` passes it over."""
@@ -216,7 +219,7 @@ class Supervisor:
     async def _watch(self, child: Child) -> None:
         exit_code = await child.wait()
         if not child.stopping:
-            self._deaths.put_nowait(child.died(exit_code))
+            self._deaths.put_nowait((child, child.died(exit_code)))
 
 
 async def start_on_free_port(start: Callable[[], Awaitable[int]]) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import sys
 import time
@@ -114,11 +115,24 @@ async def test_the_last_started_child_is_stopped_first(tmp_path: Path) -> None:
 
 
 async def test_what_a_child_leaves_running_ends_with_it(tmp_path: Path) -> None:
+    mark = f"mark_{secrets.token_hex(8)}"  # other tests leave the like running meanwhile
+    leaver = WITH_GRANDCHILD.replace("300", f"300); {mark} = (0")
     async with Supervisor(tmp_path) as supervisor:
-        began = time.time()
-        await supervisor.run(python("leaver", WITH_GRANDCHILD), 10)
-        left = [p for p in running(psutil.process_iter()) if FOREVER in _cmdline(p)]
-        assert [p for p in left if p.create_time() >= began - 1] == []
+        await supervisor.run(python("leaver", leaver), 10)
+        left = [p for p in running(psutil.process_iter()) if mark in _cmdline(p)]
+    assert left == []
+
+
+async def test_the_death_of_a_child_that_was_given_up_since_is_not_reported(
+    tmp_path: Path,
+) -> None:
+    async with Supervisor(tmp_path) as supervisor:
+        given_up = await supervisor.start(python("given-up", "raise SystemExit(3)"))
+        await given_up.wait()
+        await supervisor.stop_child(given_up)
+        await supervisor.start(python("dies", "raise SystemExit(4)"))
+        death = await asyncio.wait_for(supervisor.first_death(), 5)
+    assert (death.name, death.exit_code) == ("dies", 4)
 
 
 async def test_children_see_no_variable_of_ours_that_was_not_given(
