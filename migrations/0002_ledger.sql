@@ -132,14 +132,21 @@ ALTER TABLE checkpoints ENABLE ALWAYS TRIGGER append_only;
 ALTER TABLE evidence ENABLE ALWAYS TRIGGER append_only;
 ALTER TABLE audit_reads ENABLE ALWAYS TRIGGER append_only;
 
--- The application's role. Roles belong to the whole server, so another database may have made it.
+-- The application's role. Roles belong to the whole server: another database, or an administrator
+-- where the migrating role may not make roles, may have made it and granted it.
 DO $$
 BEGIN
-    CREATE ROLE codex_media_app NOLOGIN;
-EXCEPTION WHEN duplicate_object OR unique_violation THEN
-    NULL;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'codex_media_app') THEN
+        BEGIN
+            CREATE ROLE codex_media_app NOLOGIN;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END;
+        GRANT codex_media_app TO CURRENT_USER;
+    ELSIF NOT pg_has_role(CURRENT_USER, 'codex_media_app', 'MEMBER') THEN
+        GRANT codex_media_app TO CURRENT_USER;
+    END IF;
 END $$;
-GRANT codex_media_app TO CURRENT_USER;
 GRANT USAGE ON SCHEMA public TO codex_media_app;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO codex_media_app;
 GRANT INSERT, UPDATE, DELETE ON outbox, vendor_jobs, progress TO codex_media_app;

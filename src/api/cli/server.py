@@ -1,7 +1,6 @@
 """`serve`, `work` and `migrate`: the service's own processes."""
 
 import asyncio
-import contextlib
 import logging
 import signal
 
@@ -52,8 +51,7 @@ async def _work(settings: Settings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
     async with open_services(settings) as services:
         await run_loops(services, stop)
 
