@@ -240,6 +240,6 @@ def record_failure(attempt: int = 1, code: ErrorCode = ErrorCode.ENCODE_FAILED) 
     )
 
 
-def retry_transcoding() -> c.RetryTranscoding:
-    """The creator wants the second attempt."""
-    return c.RetryTranscoding(MEDIA_ID, f"creator:{CREATOR}", TRANSCODING_DEADLINE)
+def retry_transcoding(failed_attempt: int = 1) -> c.RetryTranscoding:
+    """The creator wants another attempt after this one."""
+    return c.RetryTranscoding(MEDIA_ID, f"creator:{CREATOR}", failed_attempt, TRANSCODING_DEADLINE)

@@ -3,21 +3,14 @@
 import hashlib
 import logging
 import time
-from uuid import NAMESPACE_OID, uuid5
 
 from starlette.responses import Response
 
 from api.operations import Call, answer, limited_body, parse
 from api.problems import ApiError
 from api.schemas import WebhookAck
-from domain.commands import RecordFailure, RecordStart
-from domain.errors import AccessDenied
-from domain.events import Context
-from domain.failure import ErrorCode
-from domain.media import MediaItem, attempt_id
-from domain.ports import EvidenceKind
-from domain.use_cases.access import load_item
-from gpu_worker.contract import OutputLayout, Report, ReportOutput
+from domain.ports import Channel
+from gpu_worker.contract import Report
 from gpu_worker.signature import SignatureRefused, verify
 from infra import capability
 from infra.capability import CapabilityRefused
@@ -41,10 +34,8 @@ async def worker_webhook(call: Call) -> Response:
     report = parse(Report, body)
     if report.status == "progress":
         return answer(WebhookAck(verdict=await _progress(call, report)))
-    row_id, verdict = await call.services.inbox.receive("worker", message_id, body)
-    if verdict is None:
-        verdict = await _apply(call, report, body)
-        await call.services.inbox.decide(row_id, verdict)
+    about = (report.output.media_id, report.output.attempt)
+    verdict = await call.services.desk.take_in(Channel.WORKER, message_id, *about, body)
     return answer(WebhookAck(verdict=verdict))
 
 
@@ -58,70 +49,10 @@ async def _progress(call: Call, report: Report) -> str:
     return "noted"
 
 
-async def _apply(call: Call, report: Report, body: bytes) -> str:
-    output = report.output
-    try:
-        item = await load_item(call.services.store, output.media_id)
-    except AccessDenied:
-        return "unknown"
-    if output.attempt_id != attempt_id(output.media_id, output.attempt):
-        return "mismatch"
-    if not item.runs(output.attempt):
-        return "stale"
-    context = Context(
-        actor=f"worker:{report.job_id}"[:200],
-        correlation_id=uuid5(NAMESPACE_OID, report.job_id),
-        causation_id=None,
-        traceparent=None,
-        evidence=await call.services.evidence.keep(EvidenceKind.WORKER_CALLBACK, body),
-    )
-    after = await _outcome(call, report, item, context)
-    log.info("worker says %s media=%s: %s", report.status, output.media_id, after.status)
-    return after.status.value
-
-
-async def _outcome(call: Call, report: Report, item: MediaItem, context: Context) -> MediaItem:
-    outcomes, output = call.services.outcomes, report.output
-    if report.status == "started":
-        start = RecordStart(
-            output.attempt, report.job_id, output.worker or "unknown", output.encoder or "unknown"
-        )
-        return await outcomes.started(output.media_id, start, context)
-    if report.status == "failed":
-        return await outcomes.failed(output.media_id, _failure(report), context)
-    if _names_foreign_keys(output, OutputLayout(item.creator_id, output.media_id)):
-        log.error("security: foreign keys in a report, media=%s", output.media_id)
-        message = "The job reported outputs that are not this item's."
-        failure = RecordFailure(output.attempt, report.job_id, ErrorCode.OUTPUT_INVALID, message)
-        return await outcomes.failed(output.media_id, failure, context)
-    return await outcomes.completed(output.media_id, output.attempt, report.job_id, context)
-
-
-def _failure(report: Report) -> RecordFailure:
-    error = report.error
-    if error is None:
-        message = "The worker gave up without saying why."
-        return RecordFailure(report.output.attempt, report.job_id, ErrorCode.ENCODE_FAILED, message)
-    code = ErrorCode(error.code.value)
-    return RecordFailure(
-        report.output.attempt, report.job_id, code, error.message, error.stderr_tail
-    )
-
-
-def _names_foreign_keys(output: ReportOutput, layout: OutputLayout) -> bool:
-    named = {
-        layout.master: output.hls_master_key,
-        layout.preview: output.hls_preview_key,
-        layout.thumbnail: output.thumbnail_key,
-        layout.waveform: output.waveform_key,
-    }
-    return any(told is not None and told != own for own, told in named.items())
-
-
 async def runpod_webhook(call: Call) -> Response:
     """RunPod's own webhook: a hint, made ours by the token in its URL.
 
-    Its body is kept and not believed: the reconciler asks RunPod about the job we recorded.
+    Its body is kept and not believed: RunPod is asked about the jobs we recorded.
     """
     token = call.request.path_params["token"]
     try:
@@ -132,10 +63,7 @@ async def runpod_webhook(call: Call) -> Response:
         log.warning("RunPod webhook refused: %s", error)
         raise ApiError(401, "unauthenticated", "The token does not verify.") from None
     body = await limited_body(call.request, MAX_NATIVE_BYTES)
+    about = (found.media_id, found.attempt)
     message_id = hashlib.sha256(f"{found.media_id}/{found.attempt}/".encode() + body).hexdigest()
-    row_id, verdict = await call.services.inbox.receive("runpod", message_id, body)
-    if verdict is None:
-        await call.services.watchlist.hurry(found.media_id, found.attempt)
-        verdict = "asking"
-        await call.services.inbox.decide(row_id, verdict)
+    verdict = await call.services.desk.take_in(Channel.RUNPOD, message_id, *about, body)
     return answer(WebhookAck(verdict=verdict))

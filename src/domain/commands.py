@@ -93,6 +93,8 @@ class RetryTranscoding(NamedTuple):
 
     media_id: UUID
     actor: str
+    failed_attempt: int
+    """The attempt whose failure was seen when the retry was asked for."""
     transcoding_deadline: datetime
 
 

@@ -12,7 +12,9 @@ DomainError
 └── ConcurrencyConflict     somebody else appended first
 TranscoderError             the vendor's API did not take the job
 ├── TranscoderRejected      it said no; asking again will not help
+│   └── TranscoderForbidden it refuses our key
 └── TranscoderUnavailable   it may say yes later
+    └── TranscoderUnknown   it may have said yes already
 StorageUnavailable          the bucket did not answer
 StoreInterrupted            the connection broke during an append
 """
@@ -121,8 +123,23 @@ class TranscoderRejected(TranscoderError):
     """A final no (4xx): the request, the key or the endpoint is wrong."""
 
 
+class TranscoderForbidden(TranscoderRejected):
+    """RunPod refuses our key: every call will fail until an operator acts."""
+
+
 class TranscoderUnavailable(TranscoderError):
-    """No answer, 429 or 5xx: it may work later. The job may exist all the same after a timeout."""
+    """It could not be reached, or answered 429 or 5xx: nothing was queued, and it may work later.
+
+    `retry_after_s` is how long it asked us to wait, if it did.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TranscoderUnknown(TranscoderUnavailable):
+    """No answer came, or none that names the job: it may have been queued all the same."""
 
 
 class StoreInterrupted(Exception):

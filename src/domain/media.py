@@ -18,6 +18,8 @@ MAX_ATTEMPTS = 2
 """One for the upload, one manual retry: a transcode that failed mostly fails again."""
 MAX_JOBS_PER_ATTEMPT = 2
 """A job that RunPod lost is submitted again once within its attempt."""
+JOB_ID = r"^[A-Za-z0-9_-]{1,100}$"
+"""What a job's id looks like, whoever names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +185,7 @@ def _record_completion(command: c.RecordCompletion, item: MediaItem) -> list[e.E
 
 
 def _record_failure(command: c.RecordFailure, item: MediaItem) -> list[e.Event]:
-    # Only the newest job can fail its attempt: not one that was given up for lost and replaced.
-    other = command.runpod_job_id not in {None, item.runpod_job_id or command.runpod_job_id}
-    if not item.runs(command.attempt) or other:
+    if not item.runs(command.attempt):
         return []
     return [
         e.TranscodingFailed(
@@ -205,6 +205,8 @@ def _printable(text: str) -> str:
 
 
 def _retry(command: c.RetryTranscoding, item: MediaItem) -> list[e.Event]:
+    if item.attempt > command.failed_attempt:  # Pressed twice at once: the other press was faster.
+        return []
     if item.status is Status.TRANSCODING:
         raise TranscodingRunning
     if item.status is not Status.FAILED:

@@ -68,6 +68,10 @@ class ObjectStorage(Protocol):
         """What is at `key`, or None."""
         ...
 
+    async def probe(self) -> None:
+        """Write a small object, as workers must be able to. `StorageUnavailable` if that fails."""
+        ...
+
 
 class TranscodingJob(NamedTuple):
     """What the transcoder is asked to do."""
@@ -100,6 +104,10 @@ class JobState:
 
     phase: JobPhase
     error: str | None = None
+    attempt_id: UUID | None = None
+    """The attempt that its result names, if it has one that does."""
+    superseded: bool = False
+    """Its worker found another job at work on the attempt, and left it alone."""
     answer: bytes | None = field(default=None, compare=False, repr=False)
     """The message that says so, byte by byte."""
 
@@ -108,7 +116,11 @@ class Transcoder(Protocol):
     """The vendor's job queue."""
 
     async def submit(self, job: TranscodingJob, now: datetime) -> str:
-        """Queue `job`; its id. `TranscoderRejected` or `TranscoderUnavailable` otherwise."""
+        """Queue `job`; its id.
+
+        `TranscoderRejected` or `TranscoderUnavailable` when it was not queued, `TranscoderUnknown`
+        when nobody knows.
+        """
         ...
 
     async def status(self, job_id: str) -> JobState | None:
@@ -117,6 +129,26 @@ class Transcoder(Protocol):
 
     async def cancel(self, job_id: str) -> None:
         """Stop the job if it still runs."""
+        ...
+
+    async def ping(self) -> None:
+        """`TranscoderError` unless the vendor answers us and takes our key."""
+        ...
+
+
+class ClaimHolder(NamedTuple):
+    """Who holds an attempt's claim, and how many seconds ago (by the bucket) it said so."""
+
+    job_id: str
+    age_s: float
+    released: bool
+
+
+class Claims(Protocol):
+    """The bucket's word on which job works on an attempt. Raises `StorageUnavailable`."""
+
+    async def holder(self, creator_id: str, media_id: UUID, attempt: int) -> ClaimHolder | None:
+        """The attempt's claim; None when no job has claimed it."""
         ...
 
 
@@ -159,11 +191,21 @@ class Lease(NamedTuple):
     tries: int
 
 
+class Calls(NamedTuple):
+    """Calls for an attempt that may have queued a job, and how long ago the last one began."""
+
+    made: int
+    age_s: float
+
+
 class Outbox(Protocol):
     """Attempts that still need a job. Filled by the append that requests them."""
 
     async def take(self, media_id: UUID | None = None) -> Lease | None:
-        """Lease a due attempt (of one item, if given); None when there is none."""
+        """Lease a due attempt (of one item, if given); None when there is none.
+
+        Also None while any breaker is tripped.
+        """
         ...
 
     async def postpone(self, lease: Lease, delay_s: float, reason: str) -> None:
@@ -176,6 +218,18 @@ class Outbox(Protocol):
 
     async def drop(self, lease: Lease) -> None:
         """The attempt needs no job any more."""
+        ...
+
+    async def calls(self, media_id: UUID, attempt: int) -> Calls:
+        """The calls made for an attempt so far."""
+        ...
+
+    async def begin_call(self, lease: Lease) -> bool:
+        """Count a call before it is made; False when the attempt has used up its calls."""
+        ...
+
+    async def take_back_call(self, lease: Lease) -> None:
+        """The call just begun queued nothing for sure."""
         ...
 
 
@@ -194,6 +248,10 @@ class Watchlist(Protocol):
         """Lease a job that is due; None when there is none."""
         ...
 
+    async def find(self, job_id: str) -> WatchedJob | None:
+        """The recorded job of this id, whether it is still watched or not."""
+        ...
+
     async def hurry(self, media_id: UUID, attempt: int) -> None:
         """Make the attempt's jobs due now."""
         ...
@@ -202,6 +260,82 @@ class Watchlist(Protocol):
         """Stop watching a job."""
         ...
 
+    async def reopen(self, job_id: str) -> None:
+        """Watch a job again that was given up too early."""
+        ...
+
     async def open_jobs(self, media_id: UUID) -> list[str]:
         """The ids of an item's jobs that may still run."""
+        ...
+
+
+class Breaker(StrEnum):
+    """What dispatch depends on. While one is tripped, no attempt is sent."""
+
+    RUNPOD_KEY = "runpod_key"
+    BUCKET = "bucket"
+
+
+class Breakers(Protocol):
+    """What keeps a fault that is nobody's file's from using up everybody's attempts."""
+
+    async def trip(self, breaker: Breaker, reason: str) -> None:
+        """Stop dispatch until a probe succeeds."""
+        ...
+
+    async def take_probe(self) -> Breaker | None:
+        """Lease a tripped breaker whose next probe is due; None when there is none."""
+        ...
+
+    async def reset(self, breaker: Breaker) -> None:
+        """Let dispatch go on."""
+        ...
+
+
+class Channel(StrEnum):
+    """Where a message about a job came from."""
+
+    WORKER = "worker"
+    RUNPOD = "runpod"
+
+
+class Message(NamedTuple):
+    """A message as kept. `age_s` is how long ago it came; `tries` counts this one."""
+
+    row_id: int
+    channel: Channel
+    media_id: UUID
+    attempt: int
+    body: bytes
+    age_s: float
+    tries: int
+
+
+class Received(NamedTuple):
+    """A message that was kept: new, or one that came before and what became of that."""
+
+    message: Message
+    new: bool
+    verdict: str | None
+
+
+class Inbox(Protocol):
+    """Messages about jobs, kept before anything is made of them."""
+
+    async def receive(
+        self, channel: Channel, message_id: str, media_id: UUID, attempt: int, body: bytes
+    ) -> Received:
+        """Keep a message, leased to the receiver; the same one is kept once."""
+        ...
+
+    async def take(self) -> Message | None:
+        """Lease a message without a verdict whose time has come; None when there is none."""
+        ...
+
+    async def decide(self, row_id: int, verdict: str) -> None:
+        """Note what became of a message."""
+        ...
+
+    async def postpone(self, row_id: int, delay_s: float) -> None:
+        """Look at a message again after `delay_s` seconds."""
         ...

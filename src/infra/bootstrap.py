@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from domain.ports import EventStore
-from domain.use_cases import Dispatch, Outcomes, Uploads
+from domain.use_cases import Dispatch, Outcomes, Reports, Uploads
+from infra.claims import BucketClaims
+from infra.inbox import MessageDesk, own_keys
 from infra.ledger.reader import LedgerReader
 from infra.ledger.sealer import Sealer
 from infra.object_storage import S3ObjectStorage, open_storage
 from infra.output_gate import BucketOutputGate
 from infra.postgres.event_store import PostgresEventStore
 from infra.postgres.evidence import PostgresEvidence
+from infra.postgres.inbox import PostgresInbox
 from infra.postgres.pool import Pool, open_pool
-from infra.postgres.reads import Inbox, MediaReads, ProgressBoard
-from infra.postgres.work import PostgresOutbox, PostgresWatchlist
+from infra.postgres.reads import MediaReads, ProgressBoard
+from infra.postgres.work import PostgresBreakers, PostgresOutbox, PostgresWatchlist
 from infra.runpod_transcoder import RunpodTranscoder, open_transcoder
 from infra.settings import Settings
 
@@ -33,7 +36,8 @@ class Services:
     watchlist: PostgresWatchlist
     reads: MediaReads
     progress: ProgressBoard
-    inbox: Inbox
+    breakers: PostgresBreakers
+    desk: MessageDesk
     evidence: PostgresEvidence
     sealer: Sealer
     ledger: LedgerReader
@@ -58,12 +62,19 @@ def compose(
     settings: Settings, pool: Pool, storage: S3ObjectStorage, transcoder: RunpodTranscoder
 ) -> Services:
     """Wire the parts together."""
+    lease = timedelta(seconds=settings.lease_s)
+    polls = (timedelta(seconds=settings.poll_first_s), timedelta(seconds=settings.poll_last_s))
     store = PostgresEventStore(pool)
-    outbox = PostgresOutbox(pool)
-    watchlist = PostgresWatchlist(pool)
+    outbox = PostgresOutbox(pool, lease)
+    watchlist = PostgresWatchlist(pool, *polls)
+    breakers = PostgresBreakers(pool)
     evidence = PostgresEvidence(pool)
+    claims = BucketClaims(storage)
     window = timedelta(seconds=settings.transcoding_window_s)
-    dispatch = Dispatch(store, transcoder, outbox, window)
+    wait_s = settings.unknown_wait_s
+    dispatch = Dispatch(store, transcoder, outbox, claims, breakers, window, wait_s)
+    gate = BucketOutputGate(storage)
+    outcomes = Outcomes(store, transcoder, gate, claims, outbox, watchlist, breakers, evidence)
     upload_window = timedelta(seconds=settings.upload_window_s)
     return Services(
         settings=settings,
@@ -75,13 +86,12 @@ def compose(
         watchlist=watchlist,
         reads=MediaReads(pool),
         progress=ProgressBoard(pool),
-        inbox=Inbox(pool),
+        breakers=breakers,
+        desk=MessageDesk(PostgresInbox(pool, lease), Reports(outcomes, own_keys)),
         evidence=evidence,
         sealer=Sealer(pool, settings),
         ledger=LedgerReader(pool),
         uploads=Uploads(store, storage, dispatch, settings.max_upload_bytes, upload_window),
         dispatch=dispatch,
-        outcomes=Outcomes(
-            store, transcoder, BucketOutputGate(storage), outbox, watchlist, evidence
-        ),
+        outcomes=outcomes,
     )

@@ -1,7 +1,9 @@
 """The loops of `codex-media work`: any number of replicas may run them, work is leased.
 
 dispatcher  sends what the outbox holds
+inbox       acts on messages that could not be acted on at once
 reconciler  asks RunPod about jobs whose end nobody reported
+prober      tries again what paused dispatch
 sweeper     ends states that have outlived their deadline
 sealer      gives committed events their place in the ledger, and signs it
 checker     compares projected rows with their histories, some at a time
@@ -15,6 +17,7 @@ from uuid import UUID
 
 from domain.errors import DomainError, StorageUnavailable, StoreInterrupted, TranscoderError
 from domain.lifecycle import Status
+from domain.ports import Breaker
 from infra.bootstrap import Services
 from infra.postgres.pool import UNAVAILABLE, SchemaBehind
 from infra.postgres.replay import check_projection_once
@@ -58,6 +61,25 @@ async def reconcile_once(services: Services) -> bool:
     return True
 
 
+async def inbox_once(services: Services) -> bool:
+    """Look at one message that waits; whether there was one."""
+    return await services.desk.process_once()
+
+
+async def probe_once(services: Services) -> bool:
+    """Try what paused dispatch; whether it may go on."""
+    breaker = await services.breakers.take_probe()
+    if breaker is None:
+        return False
+    if breaker is Breaker.BUCKET:
+        await services.storage.probe()
+    else:
+        await services.transcoder.ping()
+    await services.breakers.reset(breaker)
+    log.warning("dispatch goes on: %s answers again", breaker)
+    return True
+
+
 async def sweep_once(services: Services) -> bool:
     """End every state that is overdue; whether there may be more that can be ended now."""
     found = await overdue(services.pool, SWEEP_BATCH)
@@ -91,7 +113,7 @@ async def _end(services: Services, media_id: UUID, status: Status) -> bool:
 
 
 async def run_loops(services: Services, stop: asyncio.Event) -> None:
-    """Run the five loops until `stop` is set."""
+    """Run the loops until `stop` is set."""
     async with asyncio.TaskGroup() as group:
         for loop in LOOPS:
             group.create_task(_loop(*loop, services, stop), name=loop.name)
@@ -107,7 +129,9 @@ class Loop(NamedTuple):
 
 LOOPS = (
     Loop("dispatcher", dispatch_once, IDLE_S),
+    Loop("inbox", inbox_once, IDLE_S),
     Loop("reconciler", reconcile_once, IDLE_S),
+    Loop("prober", probe_once, IDLE_S),
     Loop("sweeper", sweep_once, IDLE_S),
     Loop("sealer", seal_once, SEALER_IDLE_S),
     Loop("checker", check_once, CHECKER_IDLE_S),

@@ -26,6 +26,7 @@ CONFIG = AioConfig(
     retries={"max_attempts": 3, "mode": "standard"},
     max_pool_connections=20,
 )
+PROBE_KEY = "probes/write"
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 
 
@@ -118,6 +119,11 @@ class S3ObjectStorage:
             async for page in pages:
                 for found in page.get("Contents", []):
                     yield ListedObject(found["Key"], found["Size"])
+
+    async def probe(self) -> None:
+        """Write a small object, as workers must be able to. `StorageUnavailable` if that fails."""
+        with _translated():
+            await self._client.put_object(Bucket=self._bucket, Key=PROBE_KEY, Body=b"probe")
 
     async def ping(self) -> None:
         """`StorageUnavailable` unless the bucket is there and lets us in."""

@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 import httpx
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic.alias_generators import to_camel
 
 from domain.errors import TranscoderRejected, TranscoderUnavailable
+from domain.media import JOB_ID
 from domain.ports import JobPhase, JobState, TranscodingJob
 from gpu_worker.contract import JobInput
 from infra.capability import Capability, mint
@@ -31,10 +34,21 @@ PHASES = {
 }
 
 
+# It goes into paths and the database; all that were ever seen look like `eaebd6e7-…-u1`.
+JobId = Annotated[str, StringConstraints(pattern=JOB_ID)]
+
+
 class _Accepted(BaseModel):
     model_config = ConfigDict(extra="ignore")
-    # It goes into paths and the database; all that were ever seen look like `eaebd6e7-…-u1`.
-    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+    id: JobId
+
+
+class _Output(BaseModel):
+    """What our worker returned: which attempt it was, and whether it left it to another job."""
+
+    model_config = ConfigDict(extra="ignore", alias_generator=to_camel)
+    attempt_id: UUID | None = None
+    superseded: bool = False
 
 
 class _Status(BaseModel):
@@ -42,6 +56,14 @@ class _Status(BaseModel):
     model_config = ConfigDict(extra="ignore")
     status: str
     error: Any = None
+    output: Any = None
+
+    def result(self) -> _Output:
+        """The output, as far as it is our worker's."""
+        try:
+            return _Output.model_validate(self.output)
+        except ValidationError:
+            return _Output()
 
 
 class RunpodTranscoder:
@@ -107,7 +129,8 @@ class RunpodTranscoder:
         text = None if found.error is None else str(found.error)
         if phase is JobPhase.FAILED and text and "executionTimeout exceeded" in text:
             phase = JobPhase.TIMED_OUT
-        return JobState(phase, text, answer.content)
+        result = found.result()
+        return JobState(phase, text, result.attempt_id, result.superseded, answer.content)
 
     async def cancel(self, job_id: str) -> None:
         """Stop the job if it still runs; an unknown job is stopped already."""

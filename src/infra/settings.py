@@ -143,6 +143,18 @@ class Settings(BaseModel):
     transcoding_window_s: int = Field(
         default=21_600, gt=0, description="Longest attempt, waiting in queues included."
     )
+    poll_first_s: float = Field(
+        default=15.0, gt=0, description="First poll of a job this long after it was accepted."
+    )
+    poll_last_s: float = Field(
+        default=120.0, gt=0, description="Polls of a job grow to be this far apart."
+    )
+    unknown_wait_s: float = Field(
+        default=120.0, gt=0, description="Wait for a sign of a job whose `/run` was not answered."
+    )
+    lease_s: float = Field(
+        default=60.0, ge=1, description="Work that a dead process held is taken up again after it."
+    )
     database_connections: int = Field(default=10, gt=1, description="Pool size of a process.")
     log_level: NonEmpty = Field(default="INFO", description="Least level that is logged.")
 

@@ -178,30 +178,10 @@ def test_a_failure_need_not_name_a_job() -> None:
     }
 
 
-def failure_of(job: str) -> c.RecordFailure:
-    """The worker that ran `job` gave the first attempt up."""
-    return f.record_failure(1)._replace(runpod_job_id=job)
-
-
-def failed_by(job: str) -> TranscodingFailed:
-    """The first attempt ended so."""
-    return f.transcoding_failed(1).model_copy(update={"runpod_job_id": job})
-
-
-def test_a_failure_of_a_job_that_was_replaced_does_not_end_the_attempt() -> None:
-    history = (*f.transcoding(1), f.transcoding_submitted(1, "the second job"))
-    given(*history).when(f.record_failure(1)).then_nothing()
-    given(*history).when(failure_of("the second job")).then(failed_by("the second job"))
-
-
-def test_a_job_that_was_not_recorded_fails_an_attempt_that_has_no_recorded_job() -> None:
-    given(*f.uploaded(), f.transcoding_requested()).when(failure_of("job-unheard-u1")).then(
-        failed_by("job-unheard-u1")
-    )
-
-
-def test_a_job_that_was_not_recorded_cannot_fail_an_attempt_that_has_a_recorded_one() -> None:
-    given(*f.transcoding(1)).when(failure_of("job-unheard-u1")).then_nothing()
+def test_a_failure_is_told_of_the_job_that_reported_it() -> None:
+    command = f.record_failure(1)._replace(runpod_job_id="job-unheard-u1")
+    event = f.transcoding_failed(1).model_copy(update={"runpod_job_id": "job-unheard-u1"})
+    given(*f.transcoding(1)).when(command).then(event)
 
 
 def test_a_failures_words_lose_what_terminals_obey_and_the_database_cannot_hold() -> None:

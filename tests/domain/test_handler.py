@@ -120,7 +120,7 @@ async def test_a_race_can_end_in_a_refusal() -> None:
     store = RacedEventStore(inner, [f.record_failure(2)])
     await handle(store, f.MEDIA_ID, f.record_start(2), f.context())
     with pytest.raises(RetryRefused):
-        await handle(store, f.MEDIA_ID, f.retry_transcoding(), f.context())
+        await handle(store, f.MEDIA_ID, f.retry_transcoding(2), f.context())
 
 
 async def test_races_lost_without_end_are_given_up() -> None:

@@ -148,7 +148,6 @@ async def test_a_lost_job_that_finishes_after_all_cancels_the_one_that_replaced_
 
 async def test_a_failure_cancels_the_other_open_jobs_and_not_the_reporter(world: World) -> None:
     media_id = await with_two_jobs(world)
-    world.database.jobs[JOB].closed = False
     second = f.record_failure(1)._replace(runpod_job_id=SECOND_JOB)
     assert (await world.outcomes.failed(media_id, second, WORKER)).status is Status.FAILED
     assert world.transcoder.jobs[JOB].phase is JobPhase.CANCELLED
@@ -156,10 +155,28 @@ async def test_a_failure_cancels_the_other_open_jobs_and_not_the_reporter(world:
     assert world.nothing_is_left_to_do()
 
 
-async def test_a_report_that_ends_nothing_cancels_nothing(world: World) -> None:
+async def test_a_failure_of_one_job_ends_nothing_while_another_may_do_it(world: World) -> None:
     media_id = await with_two_jobs(world)
     assert (await world.outcomes.failed(media_id, f.record_failure(1), WORKER)).runs(1)
     assert world.transcoder.jobs[SECOND_JOB].phase is JobPhase.QUEUED
+    assert await world.watchlist.open_jobs(media_id) == [SECOND_JOB]
+
+
+async def test_a_failure_of_one_job_does_not_undo_what_the_other_has_finished(
+    world: World,
+) -> None:
+    media_id = await with_two_jobs(world)
+    world.vendor_says(SECOND_JOB, JobPhase.SUCCEEDED)
+    await world.leaves(media_id, f.video_outputs())
+    item = await world.outcomes.failed(media_id, f.record_failure(1), WORKER)
+    assert item.status is Status.READY
+
+
+async def test_a_failure_counts_when_the_other_job_is_gone_too(world: World) -> None:
+    media_id = await with_two_jobs(world)
+    del world.transcoder.jobs[SECOND_JOB]
+    await world.outcomes.failed(media_id, f.record_failure(1), WORKER)
+    assert (await world.failure(media_id)).code is ErrorCode.ENCODE_FAILED
 
 
 async def test_an_end_stands_though_the_other_job_cannot_be_cancelled(world: World) -> None:

@@ -41,7 +41,7 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(f.record_start, ATTEMPTS),
     st.builds(f.record_completion, ATTEMPTS),
     st.builds(f.record_failure, ATTEMPTS, st.sampled_from(ErrorCode)),
-    st.builds(f.retry_transcoding),
+    st.builds(f.retry_transcoding, ATTEMPTS),
 )
 
 
@@ -91,7 +91,7 @@ class Item(RuleBasedStateMachine):
     @rule()
     def the_present_attempt_fails_and_is_retried(self) -> None:
         self.a_command_comes_twice(f.record_failure(self.attempt()))
-        self.a_command_comes_twice(f.retry_transcoding())
+        self.a_command_comes_twice(f.retry_transcoding(self.attempt()))
 
     @initialize(began=st.booleans())
     def the_way_to_the_first_attempt_may_be_short(self, began: bool) -> None:

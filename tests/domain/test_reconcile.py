@@ -57,9 +57,6 @@ async def test_a_success_with_unfit_outputs_fails_with_the_reason(world: World) 
             ErrorCode.NO_MEDIA_STREAM,
             "The file has no picture: only subtitles.",
         ),
-        (JobPhase.FAILED, "CUDA: out of memory", ErrorCode.WORKER_LOST, "stopped without a result"),
-        (JobPhase.FAILED, "encode_failed", ErrorCode.WORKER_LOST, "stopped without a result"),
-        (JobPhase.FAILED, None, ErrorCode.WORKER_LOST, "stopped without a result"),
         (JobPhase.TIMED_OUT, "executionTimeout exceeded", ErrorCode.TIMED_OUT, "longer than"),
     ],
 )
@@ -72,6 +69,22 @@ async def test_the_vendors_failure_becomes_ours(
     failed = await world.failure(media_id)
     assert failed.code is code
     assert message in failed.message
+    assert world.nothing_is_left_to_do()
+
+
+@pytest.mark.parametrize("error", ["CUDA: out of memory", "encode_failed", None])
+async def test_f32_a_job_that_its_worker_did_not_survive_is_sent_once_more(
+    world: World, error: str | None
+) -> None:
+    media_id = await world.transcoding()
+    world.vendor_says(JOB, JobPhase.FAILED, error)
+    await world.polled()
+    assert (await world.item(media_id)).runs(1)
+    await world.dispatched()
+    world.vendor_says(SECOND_JOB, JobPhase.FAILED, error)
+    await world.polled()
+    assert (await world.failure(media_id)).code is ErrorCode.WORKER_LOST
+    assert len(world.transcoder.submitted) == 2
     assert world.nothing_is_left_to_do()
 
 

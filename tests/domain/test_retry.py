@@ -26,14 +26,14 @@ def test_the_creator_may_retry_against_the_advice(code: ErrorCode) -> None:
 
 
 def test_the_second_failure_is_final() -> None:
-    refusal = given(*f.failed(2)).when(f.retry_transcoding()).then_refused(RetryRefused)
+    refusal = given(*f.failed(2)).when(f.retry_transcoding(2)).then_refused(RetryRefused)
     assert refusal.status is Status.FAILED
     assert str(refusal) == "All 2 attempts are used up. Register the file anew."
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
 def test_a_retry_while_a_job_runs_is_a_conflict_of_its_own_kind(attempt: int) -> None:
-    refusal = given(*f.transcoding(attempt)).when(f.retry_transcoding())
+    refusal = given(*f.transcoding(attempt)).when(f.retry_transcoding(attempt))
     assert refusal.then_refused(TranscodingRunning).code == "transcoding_running"
 
 
@@ -47,6 +47,11 @@ def test_an_item_that_did_not_fail_is_not_retried(history: tuple[Event, ...]) ->
 def test_an_upload_that_never_arrived_cannot_be_retried() -> None:
     refusal = given(*f.expired()).when(f.retry_transcoding()).then_refused(RetryRefused)
     assert str(refusal) == "The upload never arrived. Register the file anew."
+
+
+def test_f18_a_retry_of_what_was_retried_meanwhile_is_answered_as_the_faster_one() -> None:
+    given(*f.transcoding(2)).when(f.retry_transcoding(1)).then_nothing()
+    given(*f.failed(2)).when(f.retry_transcoding(1)).then_nothing()
 
 
 def test_an_attempts_id_is_its_own_and_never_changes() -> None:

@@ -10,12 +10,16 @@ from domain.lifecycle import Status
 from domain.media import Failure, MediaItem, fold
 from domain.ports import JobPhase, JobState, OutputsInvalid, WatchedJob
 from domain.read_model import project_history
-from domain.use_cases import Dispatch, Outcomes, Registered, Registration, Uploads
+from domain.use_cases import Dispatch, Outcomes, Registered, Registration, Reports, Uploads
+from infra.inbox import MessageDesk, own_keys
 from tests import factories as f
 from tests.fakes import (
+    MemoryBreakers,
+    MemoryClaims,
     MemoryDatabase,
     MemoryEventStore,
     MemoryEvidence,
+    MemoryInbox,
     MemoryOutbox,
     MemoryOutputGate,
     MemoryStorage,
@@ -25,6 +29,7 @@ from tests.fakes import (
 
 UPLOAD_WINDOW = timedelta(hours=24)
 ATTEMPT_WINDOW = timedelta(hours=2)
+UNKNOWN_WAIT_S = 120.0
 MAX_BYTES = 10 * f.SIZE
 
 
@@ -43,6 +48,7 @@ class World:
     storage: MemoryStorage = field(default_factory=MemoryStorage)
     transcoder: MemoryTranscoder = field(default_factory=MemoryTranscoder)
     gate: MemoryOutputGate = field(default_factory=MemoryOutputGate)
+    claims: MemoryClaims = field(default_factory=MemoryClaims)
     evidence: MemoryEvidence = field(default_factory=MemoryEvidence)
     creator: Context = field(default_factory=f.context)
 
@@ -50,11 +56,29 @@ class World:
         self.store = MemoryEventStore(self.database)
         self.outbox = MemoryOutbox(self.database)
         self.watchlist = MemoryWatchlist(self.database)
-        self.dispatch = Dispatch(self.store, self.transcoder, self.outbox, ATTEMPT_WINDOW)
+        self.breakers = MemoryBreakers(self.database)
+        self.inbox = MemoryInbox(self.database)
+        self.dispatch = Dispatch(
+            self.store,
+            self.transcoder,
+            self.outbox,
+            self.claims,
+            self.breakers,
+            ATTEMPT_WINDOW,
+            UNKNOWN_WAIT_S,
+        )
         self.uploads = Uploads(self.store, self.storage, self.dispatch, MAX_BYTES, UPLOAD_WINDOW)
         self.outcomes = Outcomes(
-            self.store, self.transcoder, self.gate, self.outbox, self.watchlist, self.evidence
+            self.store,
+            self.transcoder,
+            self.gate,
+            self.claims,
+            self.outbox,
+            self.watchlist,
+            self.breakers,
+            self.evidence,
         )
+        self.desk = MessageDesk(self.inbox, Reports(self.outcomes, own_keys))
 
     async def registered(self) -> Registered:
         """A registered item whose file has not come."""

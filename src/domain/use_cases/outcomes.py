@@ -1,20 +1,26 @@
 """How an attempt ends, whichever channel tells: callback, native webhook, poll or deadline.
 
-All of them come to the same commands, and the manifest in the bucket has the last word.
+All of them come to the same commands, and the manifest in the bucket has the last word. A job is
+not its attempt: one that was lost is replaced once, one that found another at work is forgotten.
 """
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
-from domain.commands import RecordCompletion, RecordFailure, RecordStart
-from domain.errors import TranscoderError
+from domain.commands import RecordCompletion, RecordFailure, RecordStart, RecordSubmission
+from domain.errors import StorageUnavailable, TranscoderError
 from domain.events import Context
 from domain.failure import ErrorCode
 from domain.handler import handle
 from domain.lifecycle import Status
-from domain.media import MAX_JOBS_PER_ATTEMPT, MediaItem
+from domain.media import JOB_ID, MAX_JOBS_PER_ATTEMPT, MediaItem
 from domain.ports import (
+    Breaker,
+    Breakers,
+    Claims,
     EventStore,
     EvidenceKind,
     EvidenceLocker,
@@ -30,6 +36,12 @@ from domain.ports import (
 from domain.use_cases.access import load_item, system
 
 NO_MANIFEST = "The job reported success but wrote no manifest."
+LOST_TWICE = "The machine that worked on the file was lost twice."
+ALIVE = frozenset({JobPhase.QUEUED, JobPhase.RUNNING})
+BUCKET_PATIENCE = timedelta(hours=1)
+"""How long after its deadline an attempt waits for a bucket that does not answer."""
+CLAIM_LIFE_S = 90.0
+"""A claim that was not renewed for so long is nobody's. Workers give it up after a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +51,71 @@ class Outcomes:
     store: EventStore
     transcoder: Transcoder
     gate: OutputGate
+    claims: Claims
     outbox: Outbox
     watchlist: Watchlist
+    breakers: Breakers
     evidence: EvidenceLocker
 
     async def started(self, media_id: UUID, start: RecordStart, context: Context) -> MediaItem:
         """A worker took the attempt up."""
+        await self.learn(media_id, start.attempt, start.runpod_job_id, context)
         return (await handle(self.store, media_id, start, context)).item
 
+    async def learn(self, media_id: UUID, attempt: int, job_id: str, context: Context) -> MediaItem:
+        """Record a job whose id nobody knew yet: the answer that named it was lost."""
+        item = await load_item(self.store, media_id)
+        known = job_id in item.job_ids or len(item.job_ids) >= MAX_JOBS_PER_ATTEMPT
+        if not item.runs(attempt) or known or not re.fullmatch(JOB_ID, job_id):
+            return item
+        if await self.watchlist.find(job_id):  # Of another attempt.
+            return item
+        command = RecordSubmission(attempt, job_id)
+        return (await handle(self.store, media_id, command, context)).item
+
     async def failed(self, media_id: UUID, failure: RecordFailure, context: Context) -> MediaItem:
-        """A worker gave the attempt up."""
-        return await self._end(media_id, failure, failure.runpod_job_id, context)
+        """A job gave its attempt up.
+
+        While another job of the attempt may still do it, only the job has ended. A bucket that
+        refuses workers is not the file's fault: dispatch pauses, and the attempt is sent again.
+        """
+        item = await load_item(self.store, media_id)
+        if not item.runs(failure.attempt):
+            return item
+        job_id = failure.runpod_job_id
+        if failure.error_code is ErrorCode.STORAGE_UNAVAILABLE:
+            await self.breakers.trip(Breaker.BUCKET, failure.message)
+            if await self._goes_on(media_id, item, job_id):
+                return item
+        elif others := await self._others(media_id, job_id):
+            if settled := await self._settle_from_bucket(media_id, item, job_id, context):
+                return settled
+            if job_id is not None and await self._any_lives(others):
+                await self.watchlist.close(job_id)
+                return item
+        return await self._end(media_id, failure, job_id, context)
+
+    async def _others(self, media_id: UUID, job_id: str | None) -> set[str]:
+        return set(await self.watchlist.open_jobs(media_id)) - {job_id}
+
+    async def _any_lives(self, job_ids: set[str]) -> bool:
+        for job_id in sorted(job_ids):
+            state = await self.transcoder.status(job_id)
+            if state is not None and state.phase in ALIVE:
+                return True
+        return False
+
+    async def _goes_on(self, media_id: UUID, item: MediaItem, job_id: str | None) -> bool:
+        """Whether another job does the attempt in place of this one: an older or a new one."""
+        if not await self._others(media_id, job_id):
+            calls = await self.outbox.calls(media_id, item.attempt)
+            if max(calls.made, len(item.job_ids)) >= MAX_JOBS_PER_ATTEMPT:
+                return False
+            # In this order: a crash in between asks again instead of forgetting the attempt.
+            await self.outbox.add(media_id, item.attempt)
+        if job_id is not None:
+            await self.watchlist.close(job_id)
+        return True
 
     async def completed(
         self, media_id: UUID, attempt: int, job_id: str, context: Context
@@ -59,7 +125,7 @@ class Outcomes:
         What the report claims is not looked at. Unfit outputs fail the attempt with
         `output_invalid`; where there are none, the vendor is asked soon.
         """
-        item = await load_item(self.store, media_id)
+        item = await self.learn(media_id, attempt, job_id, context)
         if not item.runs(attempt):
             return item
         settled = await self._settle_from_bucket(media_id, item, job_id, context)
@@ -75,9 +141,8 @@ class Outcomes:
         reporter: str | None,
         context: Context,
     ) -> MediaItem:
-        open_jobs = await self.watchlist.open_jobs(media_id)
         handled = await handle(self.store, media_id, command, context)
-        for job_id in open_jobs if handled.appended else ():
+        for job_id in handled.item.job_ids if handled.appended else ():
             if job_id != reporter:
                 with suppress(TranscoderError):  # Its own time limit ends it then.
                     await self.transcoder.cancel(job_id)
@@ -93,7 +158,7 @@ class Outcomes:
             return None
         if isinstance(found, OutputsInvalid):
             failure = RecordFailure(item.attempt, job_id, ErrorCode.OUTPUT_INVALID, found.reason)
-            return await self.failed(media_id, failure, context)
+            return await self._end(media_id, failure, job_id, context)
         return await self._end(media_id, RecordCompletion(item.attempt, found), job_id, context)
 
     async def reconcile(self, job: WatchedJob) -> None:
@@ -103,20 +168,16 @@ class Outcomes:
             await self.watchlist.close(job.job_id)
             return
         state = await self.transcoder.status(job.job_id)
-        if state is not None and state.phase in {JobPhase.QUEUED, JobPhase.RUNNING}:
+        if state is not None and state.phase in ALIVE:
             return
         context = await self._resting_on(state)
         if await self._settle_from_bucket(job.media_id, item, job.job_id, context):
             return
-        if job.job_id != item.runpod_job_id:  # A newer job of the attempt runs.
-            await self.watchlist.close(job.job_id)
-            return
-        if state is None or state.phase is JobPhase.CANCELLED:
-            await self._replace_lost(job, item, context)
-            return
-        code, message = _vendor_verdict(state)
-        failure = RecordFailure(job.attempt, job.job_id, code, message)
-        await self.failed(job.media_id, failure, context)
+        failure = None if state is None else _vendor_verdict(job, state)
+        if failure is None:
+            await self._replace(job, item, context)
+        else:
+            await self.failed(job.media_id, failure, context)
 
     async def _resting_on(self, state: JobState | None) -> Context:
         context = system("reconciler")
@@ -125,27 +186,38 @@ class Outcomes:
         evidence = await self.evidence.keep(EvidenceKind.RUNPOD_STATUS, state.answer)
         return context.model_copy(update={"evidence": evidence})
 
-    async def _replace_lost(self, job: WatchedJob, item: MediaItem, context: Context) -> None:
-        if len(item.job_ids) < MAX_JOBS_PER_ATTEMPT:
-            # In this order: a crash in between asks again instead of forgetting the attempt.
-            await self.outbox.add(job.media_id, job.attempt)
-            await self.watchlist.close(job.job_id)
+    async def _replace(self, job: WatchedJob, item: MediaItem, context: Context) -> None:
+        """A job is gone without an outcome: let another one do the attempt, if it may have one."""
+        holder = await self.claims.holder(item.creator_id, job.media_id, job.attempt)
+        if holder is not None and not holder.released and holder.age_s < CLAIM_LIFE_S:
+            if holder.job_id != job.job_id:
+                await self.learn(job.media_id, job.attempt, holder.job_id, context)
+                await self.watchlist.reopen(holder.job_id)
+                await self.watchlist.close(job.job_id)
+            return  # It works, whatever the vendor knows of it.
+        if await self._goes_on(job.media_id, item, job.job_id):
             return
-        message = "The machine that worked on the file was lost twice."
-        failure = RecordFailure(job.attempt, job.job_id, ErrorCode.WORKER_LOST, message)
-        await self.failed(job.media_id, failure, context)
+        failure = RecordFailure(job.attempt, job.job_id, ErrorCode.WORKER_LOST, LOST_TWICE)
+        await self._end(job.media_id, failure, job.job_id, context)
 
     async def expire(self, media_id: UUID) -> None:
         """End an attempt that has outlived its deadline, and stop what still runs of it."""
         context = system("sweeper")
         item = await load_item(self.store, media_id)
-        overdue = item.deadline is not None and await self.store.now() >= item.deadline
-        if item.status is not Status.TRANSCODING or not overdue:
+        if item.status is not Status.TRANSCODING or item.deadline is None:
             return
-        job_id = item.runpod_job_id
-        if await self._settle_from_bucket(media_id, item, job_id, context):
+        if await self.store.now() < item.deadline:
             return
-        await self._end(media_id, _overdue(item), None, context)
+        failure = _overdue(item)
+        try:
+            if await self._settle_from_bucket(media_id, item, item.runpod_job_id, context):
+                return
+        except StorageUnavailable:
+            if await self.store.now() < item.deadline + BUCKET_PATIENCE:
+                raise
+            message = "The bucket could not be asked what became of the file."
+            failure = failure._replace(error_code=ErrorCode.STORAGE_UNAVAILABLE, message=message)
+        await self._end(media_id, failure, None, context)
 
 
 def _overdue(item: MediaItem) -> RecordFailure:
@@ -158,13 +230,15 @@ def _overdue(item: MediaItem) -> RecordFailure:
     return RecordFailure(item.attempt, item.runpod_job_id, code, message)
 
 
-def _vendor_verdict(state: JobState) -> tuple[ErrorCode, str]:
+def _vendor_verdict(job: WatchedJob, state: JobState) -> RecordFailure | None:
+    """The failure that a job's end is for its attempt; None when the job was merely lost."""
     # The worker returns `code: sentence` as its error; whatever else is said is RunPod's own.
-    if state.phase is JobPhase.SUCCEEDED:
-        return ErrorCode.OUTPUT_INVALID, NO_MANIFEST
+    if state.phase is JobPhase.SUCCEEDED and not state.superseded:
+        return RecordFailure(job.attempt, job.job_id, ErrorCode.OUTPUT_INVALID, NO_MANIFEST)
     if state.phase is JobPhase.TIMED_OUT:
-        return ErrorCode.TIMED_OUT, "The job ran longer than allowed."
+        message = "The job ran longer than allowed."
+        return RecordFailure(job.attempt, job.job_id, ErrorCode.TIMED_OUT, message)
     code, _, message = (state.error or "").partition(": ")
-    if message and code in set(ErrorCode):
-        return ErrorCode(code), message[:500]
-    return ErrorCode.WORKER_LOST, "The machine that worked on the file stopped without a result."
+    if state.phase is JobPhase.FAILED and message and code in set(ErrorCode):
+        return RecordFailure(job.attempt, job.job_id, ErrorCode(code), message[:500])
+    return None

@@ -10,6 +10,7 @@ from domain.commands import CompleteUpload, ExpireUpload, RegisterMedia
 from domain.errors import (
     IdempotencyKeyReused,
     InvalidTransition,
+    StorageUnavailable,
     UploadMismatch,
     UploadMissing,
     UploadRefused,
@@ -26,6 +27,9 @@ _CONTENT_TYPE = re.compile(r"(?P<kind>video|audio)/[a-z0-9][a-z0-9.+-]*")
 """In lower case. It becomes a signed header, so nothing else may be in it."""
 _IDEMPOTENT = UUID("6f0d4c4e-0c9b-5f39-9a53-6a8f6a8ea2f5")
 """Namespace of media ids made from an Idempotency-Key (RFC 9562, version 5)."""
+
+BUCKET_PATIENCE = timedelta(days=1)
+"""How long after its deadline an upload waits for a bucket that does not answer."""
 
 
 class Registration(NamedTuple):
@@ -148,6 +152,11 @@ class Uploads:
             await self.complete(media_id, item.creator_id, context)
         except (UploadMissing, UploadMismatch):
             await handle(self.store, media_id, ExpireUpload(await self.store.now()), context)
+        except StorageUnavailable:
+            now = await self.store.now()
+            if item.deadline is None or now < item.deadline + BUCKET_PATIENCE:
+                raise
+            await handle(self.store, media_id, ExpireUpload(now), context)
 
 
 def _media_id(wanted: Registration) -> UUID:

@@ -47,7 +47,8 @@ WHERE progress.attempt < excluded.attempt OR progress.percent <= excluded.percen
 -- Lease one attempt that is due to be sent; others skip it until the lease ends.
 UPDATE outbox SET next_try_at = clock_timestamp() + $1::interval, tries = tries + 1
 WHERE (media_id, attempt) = (
-    SELECT media_id, attempt FROM outbox WHERE next_try_at <= clock_timestamp()
+    SELECT media_id, attempt FROM outbox
+    WHERE next_try_at <= clock_timestamp() AND NOT EXISTS (SELECT FROM breakers)
     ORDER BY next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING media_id, attempt, tries;
 
@@ -55,7 +56,8 @@ RETURNING media_id, attempt, tries;
 -- Lease one item's attempt for an immediate send, unless somebody has it already.
 UPDATE outbox SET next_try_at = clock_timestamp() + $2::interval, tries = tries + 1
 WHERE (media_id, attempt) = (
-    SELECT media_id, attempt FROM outbox WHERE media_id = $1 AND next_try_at <= clock_timestamp()
+    SELECT media_id, attempt FROM outbox
+    WHERE media_id = $1 AND next_try_at <= clock_timestamp() AND NOT EXISTS (SELECT FROM breakers)
     FOR UPDATE SKIP LOCKED)
 RETURNING media_id, attempt, tries;
 
@@ -72,15 +74,52 @@ INSERT INTO outbox (media_id, attempt) VALUES ($1, $2) ON CONFLICT DO NOTHING;
 -- Take an attempt off the outbox that needs no job any more.
 DELETE FROM outbox WHERE media_id = $1 AND attempt = $2;
 
+-- name: calls
+-- The calls of /run for an attempt that may have queued a job, and seconds since the last began.
+SELECT made, extract(epoch FROM clock_timestamp() - called_at)::float8
+FROM run_calls WHERE media_id = $1 AND attempt = $2;
+
+-- name: begin_call
+-- Count a call before it is made; no row when the attempt has used up its calls.
+INSERT INTO run_calls AS c (media_id, attempt, made) VALUES ($1, $2, 1)
+ON CONFLICT (media_id, attempt) DO UPDATE SET made = c.made + 1, called_at = clock_timestamp()
+WHERE c.made < 2
+RETURNING made;
+
+-- name: take_back_call
+-- A call that was begun queued nothing.
+UPDATE run_calls SET made = made - 1 WHERE media_id = $1 AND attempt = $2 AND made > 0;
+
+-- name: trip
+-- Pause dispatch, unless it is paused for this already.
+INSERT INTO breakers (name, reason) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING;
+
+-- name: take_probe
+-- Lease a tripped breaker whose next probe is due.
+UPDATE breakers SET next_probe_at = clock_timestamp() + $1::interval
+WHERE name = (
+    SELECT name FROM breakers WHERE next_probe_at <= clock_timestamp()
+    ORDER BY next_probe_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING name;
+
+-- name: reset
+-- Dispatch may go on.
+DELETE FROM breakers WHERE name = $1;
+
 -- name: take_poll
--- Lease one open job that is due to be asked about: 15 s apart at first, growing to two minutes.
+-- Lease one open job that is due to be asked about: apart by $1 at first, growing to $2.
 UPDATE vendor_jobs SET polls = polls + 1,
-    next_poll_at = clock_timestamp()
-        + least(interval '15 seconds' * 1.5 ^ least(polls, 6), interval '2 minutes')
+    next_poll_at = clock_timestamp() + least($1::interval * 1.5 ^ least(polls, 20), $2::interval)
 WHERE job_id = (
-    SELECT job_id FROM vendor_jobs WHERE closed_at IS NULL AND next_poll_at <= clock_timestamp()
+    SELECT job_id FROM vendor_jobs
+    WHERE closed_at IS NULL AND (next_poll_at <= clock_timestamp()
+        OR polls = 0 AND submitted_at + $1::interval <= clock_timestamp())
     ORDER BY next_poll_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING job_id, media_id, attempt;
+
+-- name: find_job
+-- A recorded job, watched or not.
+SELECT job_id, media_id, attempt FROM vendor_jobs WHERE job_id = $1;
 
 -- name: poll_at_once
 -- Ask about a job now: RunPod's webhook hinted that it ended.
@@ -88,8 +127,12 @@ UPDATE vendor_jobs SET next_poll_at = clock_timestamp()
 WHERE media_id = $1 AND attempt = $2 AND closed_at IS NULL;
 
 -- name: close_job
--- Stop watching a job that RunPod does not know any more.
+-- Stop watching a job that does not do its attempt any more.
 UPDATE vendor_jobs SET closed_at = clock_timestamp() WHERE job_id = $1 AND closed_at IS NULL;
+
+-- name: reopen_job
+-- Watch a job again that works although it was given up.
+UPDATE vendor_jobs SET closed_at = NULL WHERE job_id = $1;
 
 -- name: open_jobs
 -- The jobs of an item that may still run.
@@ -101,17 +144,35 @@ SELECT id, status, transcoding_attempts FROM media_items
 WHERE deadline_at <= clock_timestamp() ORDER BY deadline_at LIMIT $1;
 
 -- name: receive
--- Keep a webhook's raw body before anything is made of it; no row for a message that was kept before.
-INSERT INTO webhook_inbox (channel, message_id, body) VALUES ($1, $2, $3)
+-- Keep a message before anything is made of it, leased to its receiver for $6. No row for one that
+-- was kept before, nor beyond $7 messages of one channel about one attempt.
+INSERT INTO webhook_inbox (channel, message_id, media_id, attempt, body, tries, next_try_at)
+SELECT $1, $2, $3, $4, $5, 1, clock_timestamp() + $6::interval
+WHERE $7 > (SELECT count(*) FROM webhook_inbox
+            WHERE media_id = $3 AND attempt = $4 AND channel = $1)
 ON CONFLICT (channel, message_id) DO NOTHING RETURNING id;
 
--- name: received_verdict
+-- name: received_before
 -- What became of a message that came before.
 SELECT id, verdict FROM webhook_inbox WHERE channel = $1 AND message_id = $2;
 
+-- name: take_message
+-- Lease a message whose time has come.
+UPDATE webhook_inbox SET tries = tries + 1, next_try_at = clock_timestamp() + $1::interval
+WHERE id = (
+    SELECT id FROM webhook_inbox WHERE next_try_at <= clock_timestamp()
+    ORDER BY next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id, channel, media_id, attempt, body,
+    extract(epoch FROM clock_timestamp() - received_at)::float8, tries;
+
 -- name: set_verdict
 -- Note what became of a message.
-UPDATE webhook_inbox SET verdict = $2 WHERE id = $1;
+UPDATE webhook_inbox SET verdict = $2, next_try_at = NULL WHERE id = $1;
+
+-- name: postpone_message
+-- Look at a message again later.
+UPDATE webhook_inbox SET next_try_at = clock_timestamp() + $2::interval
+WHERE id = $1 AND verdict IS NULL;
 
 -- name: transitions
 -- The lifecycle as the database enforces it.
@@ -258,6 +319,8 @@ WITH unfounded AS (
     DELETE FROM progress WHERE media_id IN (SELECT id FROM unfounded)
 ), outbox_gone AS (
     DELETE FROM outbox WHERE media_id IN (SELECT id FROM unfounded)
+), calls_gone AS (
+    DELETE FROM run_calls WHERE media_id IN (SELECT id FROM unfounded)
 ), jobs_gone AS (
     DELETE FROM vendor_jobs WHERE media_id IN (SELECT id FROM unfounded)
 )

@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -113,32 +113,6 @@ class ProgressBoard:
     ) -> None:
         """Note how far the attempt is; ignored when it is not the running one."""
         await self._pool.execute(sql("save_progress"), media_id, attempt, percent, stage, rung)
-
-
-Channel = Literal["worker", "runpod"]
-
-
-class Inbox:
-    """Webhooks as received, kept before anything is made of them."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    async def receive(
-        self, channel: Channel, message_id: str, body: bytes
-    ) -> tuple[int, str | None]:
-        """Keep a message: its row, and the verdict if it was handled before."""
-        row = await self._pool.fetchrow(sql("receive"), channel, message_id, body)
-        if row is not None:
-            return row["id"], None
-        earlier = await self._pool.fetchrow(sql("received_verdict"), channel, message_id)
-        if earlier is None:  # Rows are never deleted, so a conflict means that there is one.
-            raise LookupError(f"the inbox lost message {message_id}")
-        return earlier["id"], earlier["verdict"]
-
-    async def decide(self, row_id: int, verdict: str) -> None:
-        """Note what became of a message."""
-        await self._pool.execute(sql("set_verdict"), row_id, verdict)
 
 
 def _progress(row: asyncpg.Record) -> ProgressRow | None:
