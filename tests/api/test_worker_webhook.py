@@ -148,11 +148,11 @@ async def test_an_older_attempt_is_not_listened_to(studio: Studio) -> None:
     assert (await studio.status(first.media_id)).status == "transcoding"
 
 
-async def test_an_item_nobody_knows_is_unknown(studio: Studio) -> None:
+async def test_f11_a_report_about_an_item_nobody_knows_waits_for_it(studio: Studio) -> None:
     media_id = uuid4()
     job = Job(media_id, 1, attempt_id(media_id, 1), "job", "video", studio.creator)
 
-    assert (await studio.gpu.fail(job)).json() == {"verdict": "unknown"}
+    assert (await studio.gpu.fail(job)).json() == {"verdict": "accepted"}
     assert (await studio.gpu.progress(job, 1.0)).status_code == 200
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from domain import commands as c
 from domain.errors import InvalidTransition, RetryRefused, TranscodingRunning
-from domain.events import Event, TranscodingFailed
+from domain.events import Event
 from domain.failure import ErrorCode
 from domain.lifecycle import Status
 from domain.media import decide, fold

@@ -2,17 +2,20 @@
 
 import asyncio
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import httpx
 import pytest
 
-from domain.errors import TranscoderUnavailable
+from domain.errors import TranscoderRejected, TranscoderUnavailable
 from domain.failure import ErrorCode
 from domain.lifecycle import Status
-from domain.ports import JobPhase, JobState
+from domain.ports import Breaker, Channel, JobPhase, JobState
 from infra.bootstrap import Services
 from infra.loops import (
     dispatch_once,
+    inbox_once,
+    probe_once,
     reconcile_once,
     sweep_once,
 )
@@ -139,3 +142,37 @@ async def test_job_is_asked_about_later_while_the_transcoder_is_away(open_with: 
             await reconcile_once(services)
         assert not await reconcile_once(services)
         assert await services.watchlist.open_jobs(f.MEDIA_ID) == ["job-1"]
+
+
+async def test_f34_dispatch_goes_on_once_the_bucket_takes_objects_again(
+    services: Services,
+) -> None:
+    await live(services.store, waiting(3600))
+    await services.breakers.trip(Breaker.BUCKET, "a worker could not write")
+    assert not await dispatch_once(services)
+    assert await probe_once(services)
+    assert not await probe_once(services)
+    assert await dispatch_once(services)
+
+
+async def test_f03_dispatch_stays_paused_while_the_key_is_refused(
+    open_with: OpenWith,
+) -> None:
+    async with open_with(RUNPOD_API_KEY="wrong") as services:
+        await live(services.store, waiting(3600))
+        await dispatch_once(services)
+        assert await failure_of(services) is ErrorCode.SUBMIT_REJECTED
+        with pytest.raises(TranscoderRejected):
+            await probe_once(services)
+        other = uuid4()
+        await live(services.store, waiting(3600), other)
+        assert not await dispatch_once(services)
+
+
+async def test_a_hint_that_waits_is_looked_at_by_the_loop(services: Services) -> None:
+    await real_job(services)
+    await services.desk.take_in(Channel.RUNPOD, "hint", f.MEDIA_ID, 1, b"{}")
+    assert await inbox_once(services)
+    assert not await inbox_once(services)
+    assert await services.pool.fetchval("SELECT verdict FROM webhook_inbox") == "asking"
+    assert await reconcile_once(services)

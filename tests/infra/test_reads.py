@@ -1,6 +1,5 @@
 """Reads of the projection, progress beside it, and the inbox of webhooks."""
 
-import asyncio
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -9,7 +8,7 @@ import pytest
 from domain.lifecycle import Status
 from infra.postgres.event_store import PostgresEventStore
 from infra.postgres.pool import Pool
-from infra.postgres.reads import Cursor, Inbox, MediaReads, ProgressBoard
+from infra.postgres.reads import Cursor, MediaReads, ProgressBoard
 from tests import factories as f
 from tests.infra import lives
 from tests.infra.lives import append, live
@@ -109,26 +108,6 @@ async def test_progress_of_another_attempt_is_neither_kept_nor_shown(
     assert await percent(reads) is None
     await board.save(f.MEDIA_ID, 2, 3.0, "download", None)
     assert await percent(reads) == 3
-
-
-async def test_message_is_kept_once_and_its_verdict_is_found_again(pool: Pool) -> None:
-    inbox = Inbox(pool)
-    row_id, verdict = await inbox.receive("worker", "msg_1", b"\x00raw\xff")
-    assert verdict is None
-    assert await inbox.receive("worker", "msg_1", b"other") == (row_id, None)
-    await inbox.decide(row_id, "accepted")
-    assert await inbox.receive("worker", "msg_1", b"") == (row_id, "accepted")
-    assert (await inbox.receive("runpod", "msg_1", b""))[0] != row_id
-    assert await pool.fetchval("SELECT body FROM webhook_inbox WHERE id = $1", row_id) == (
-        b"\x00raw\xff"
-    )
-
-
-async def test_message_that_comes_many_times_at_once_is_one(pool: Pool) -> None:
-    inbox = Inbox(pool)
-    received = await asyncio.gather(*(inbox.receive("worker", "msg_1", b"body") for _ in range(20)))
-    assert len({row_id for row_id, _ in received}) == 1
-    assert await pool.fetchval("SELECT count(*) FROM webhook_inbox") == 1
 
 
 async def test_statement_that_takes_too_long_is_ended_by_the_server(pool: Pool) -> None:

@@ -11,7 +11,14 @@ from domain.ports import Lease, WatchedJob
 from infra.postgres.event_store import PostgresEventStore
 from infra.postgres.pool import Pool
 from infra.postgres.queries import sql
-from infra.postgres.work import LEASE, PostgresOutbox, PostgresWatchlist, overdue
+from infra.postgres.work import (
+    FIRST_POLL,
+    LAST_POLL,
+    LEASE,
+    PostgresOutbox,
+    PostgresWatchlist,
+    overdue,
+)
 from tests import factories as f
 from tests.infra import lives
 from tests.infra.lives import append, live
@@ -63,7 +70,7 @@ async def test_attempt_is_leased_to_one_of_many_takers(
     [
         ("take_dispatch", (LEASE,)),
         ("take_dispatch_of", (f.MEDIA_ID, LEASE)),
-        ("take_poll", ()),
+        ("take_poll", (FIRST_POLL, LAST_POLL)),
     ],
 )
 async def test_taker_passes_over_what_another_is_just_taking(
