@@ -28,13 +28,14 @@ ALTER TABLE webhook_inbox
     ADD COLUMN tries       integer NOT NULL DEFAULT 0,
     ADD COLUMN next_try_at timestamptz;
 CREATE INDEX webhook_inbox_due ON webhook_inbox (next_try_at) WHERE next_try_at IS NOT NULL;
+CREATE INDEX webhook_inbox_quarantined ON webhook_inbox (received_at) WHERE verdict = 'quarantined';
 CREATE INDEX webhook_inbox_of_attempt ON webhook_inbox (media_id, attempt);
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON run_calls, breakers TO codex_media_app;
 
 -- migrate: rollback
 
-DROP INDEX webhook_inbox_of_attempt, webhook_inbox_due;
+DROP INDEX webhook_inbox_of_attempt, webhook_inbox_quarantined, webhook_inbox_due;
 ALTER TABLE webhook_inbox
     DROP COLUMN media_id, DROP COLUMN attempt, DROP COLUMN tries, DROP COLUMN next_try_at;
 DROP TABLE breakers, run_calls;

@@ -14,6 +14,7 @@ from api.operations import Operation
 from api.routes import OPERATIONS
 from domain.failure import ADVICE
 from domain.lifecycle import mermaid
+from infra.figures import FIGURES, PREFIX
 from infra.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -64,6 +65,15 @@ def errors() -> str:
     return _table(("code", "retryable", "hint"), rows)
 
 
+def metrics() -> str:
+    """Every gauge, and what betrays trouble."""
+    rows = (
+        (f"`{PREFIX}{figure.name}{{{figure.label}}}`".replace("{}", ""), *figure[2:])
+        for figure in FIGURES
+    )
+    return _table(("metric", "what it is", "trouble when"), rows)
+
+
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
@@ -78,6 +88,7 @@ BLOCKS: dict[str, tuple[Path, Callable[[], str]]] = {
     "routes": (ROOT / "README.md", routes),
     "settings": (ROOT / "docs/settings.md", settings),
     "errors": (ROOT / "docs/errors.md", errors),
+    "metrics": (ROOT / "docs/operations.md", metrics),
 }
 """Where each part stands and what makes it."""
 

@@ -1,6 +1,8 @@
 """The whole URL table."""
 
-from api import audit, health, media, playback, transcoding, webhooks
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+
+from api import audit, health, media, metrics, playback, transcoding, webhooks
 from api.audit_schemas import CheckpointOut, LedgerEventOut
 from api.auth import Role
 from api.operations import JSON, Operation
@@ -119,6 +121,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET", "/readyz", health.readyz,
         "Database, schema and bucket answer", {200: Health, 503: Health},
+    ),
+    Operation(
+        "GET", "/metrics", metrics.read_metrics,
+        "What betrays trouble, for Prometheus",
+        {200: None}, media_types=(CONTENT_TYPE_PLAIN_0_0_4,),
     ),
     Operation("GET", "/openapi.json", health.read_openapi, "This API as OpenAPI 3.1", {200: None}),
 )  # fmt: skip

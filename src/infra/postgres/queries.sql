@@ -355,3 +355,38 @@ WHERE l.position = $1;
 -- name: keep_evidence
 -- Keep a raw message under its hash; the same message once.
 INSERT INTO evidence (hash, kind, body) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING;
+
+-- name: figures
+-- What the service knows of itself: (figure, label, value). Cheap however long the history is: only
+-- what is pending is counted, by the indexes that hold nothing else.
+WITH pending AS (
+    SELECT status, updated_at, deadline_at FROM media_items WHERE deadline_at IS NOT NULL
+), sealed AS (
+    SELECT h.size AS sealed, coalesce(max(c.size), 0) AS signed, max(c.signed_at) AS signed_at
+    FROM ledger_head h LEFT JOIN
+        (SELECT size, signed_at FROM checkpoints ORDER BY size DESC LIMIT 1) c ON true
+    GROUP BY h.size
+), found (name, label, value) AS (
+    SELECT 'items_pending', status, count(*)::float8 FROM pending GROUP BY status
+    UNION ALL SELECT 'items_pending_oldest_seconds', status,
+        extract(epoch FROM clock_timestamp() - min(updated_at)) FROM pending GROUP BY status
+    UNION ALL SELECT 'items_overdue', '', count(*) FROM pending
+        WHERE deadline_at < clock_timestamp() - interval '1 minute'
+    UNION ALL SELECT 'outbox_waiting', '', count(*) FROM outbox
+    UNION ALL SELECT 'outbox_oldest_seconds', '',
+        coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0) FROM outbox
+    UNION ALL SELECT 'jobs_watched', '', count(*) FROM vendor_jobs WHERE closed_at IS NULL
+    UNION ALL SELECT 'inbox_waiting', '', count(*) FROM webhook_inbox
+        WHERE next_try_at IS NOT NULL
+    UNION ALL SELECT 'inbox_quarantined', '', count(*) FROM webhook_inbox
+        WHERE verdict = 'quarantined' AND received_at > clock_timestamp() - interval '1 day'
+    UNION ALL SELECT 'breaker_tripped', name, 1 FROM breakers
+    UNION ALL SELECT 'ledger_unsealed', '', count(*) FROM unsealed
+    UNION ALL SELECT 'checkpoint_age_seconds', '', CASE WHEN sealed > signed THEN
+        coalesce(extract(epoch FROM clock_timestamp() - signed_at), 0) ELSE 0 END FROM sealed
+    UNION ALL SELECT 'projection_mismatches', '', coalesce(sum(mismatched), 0)
+        FROM projection_checks
+    UNION ALL SELECT 'projection_check_age_seconds', '',
+        extract(epoch FROM clock_timestamp() - max(checked_at)) FROM projection_checks
+)
+SELECT name, label, value::float8 FROM found WHERE value IS NOT NULL;
