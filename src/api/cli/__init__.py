@@ -43,6 +43,25 @@ ContentType = Annotated[
 ]
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Default: a free one.")]
 Workers = Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")]
+DemoWorkers = Annotated[
+    int | None, typer.Option(min=1, max=16, help="Worker processes; with --chaos 2, else 1.")
+]
+
+CHAOS_UPLOADS = 50
+Chaos = Annotated[
+    int | None,
+    typer.Option(metavar="SEED", help="Lose, double, delay and reorder what SEED says."),
+]
+Faults = Annotated[
+    list[str] | None, typer.Option(metavar="KIND", help="With --chaos: this kind alone; again.")
+]
+Uploads = Annotated[
+    int | None,
+    typer.Option(min=1, max=1000, help=f"How often FILE; with --chaos {CHAOS_UPLOADS}, else 1."),
+]
+Limit = Annotated[
+    float, typer.Option(min=1, help="Seconds that several uploads may take before it ends with 1.")
+]
 
 Kept = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
 Since = Annotated[
@@ -71,17 +90,27 @@ def demo(
     as_json: AsJson = False,
     content_type: ContentType = None,
     port: Port = None,
-    workers: Workers = 1,
+    workers: DemoWorkers = None,
+    chaos: Chaos = None,
+    fault: Faults = None,
+    uploads: Uploads = None,
+    limit_s: Limit = 600,
 ) -> None:
     """Start everything, carry FILE (or a sample) through, show it, and stay up."""
     from api.cli.failures import told
     from api.cli.file import examine
     from api.cli.local import Demo, run
-    from infra.embedded.sample import sample_clip
+    from api.cli.trial import plan, sample
 
+    planned = plan(chaos, fault or [])
+    count = uploads or (CHAOS_UPLOADS if planned else 1)
     with told(as_json=as_json):
-        chosen = examine(file or sample_clip(data), content_type)
-        raise typer.Exit(run(Demo(data, chosen, once, as_json, port, workers)))
+        chosen = examine(file or sample(data, many=count > 1 or planned is not None), content_type)
+        # A job that two workers get needs two.
+        hands = workers or (2 if planned else 1)
+        raise typer.Exit(
+            run(Demo(data, chosen, once, as_json, port, hands, count, planned, limit_s))
+        )
 
 
 @app.command(epilog="Example: `codex-media up --port 8000`")

@@ -13,17 +13,19 @@ from typing import NamedTuple
 import httpx
 
 from api.auth import Role
-from api.cli import DEFAULT_DATA, output
+from api.cli import DEFAULT_DATA, output, trial
 from api.cli.client import MediaClient
 from api.cli.file import MediaFile
 from api.cli.place import DEMO_CREATOR, RUNNING, TOKEN_LIFE, mint_token, write_running
 from api.schemas import HistoryOut, PlaybackOut, StatusOut
 from domain.lifecycle import Status
 from infra.embedded.ports import free_port
+from infra.embedded.runpod_chaos import ChaosPlan
+from infra.embedded.runpod_local import RunpodEndpoint
 from infra.embedded.stack import EmbeddedStack, StackOptions, embedded_stack
 from infra.embedded.supervisor import ChildSpec
 from infra.postgres.migrations import migrate
-from infra.settings import load
+from infra.settings import Settings, load
 
 READY_TIMEOUT_S = 30.0
 FOLLOW_LIMIT_S = 7 * 3600
@@ -129,6 +131,10 @@ class Demo(NamedTuple):
     as_json: bool
     port: int | None
     workers: int
+    uploads: int = 1
+    chaos: ChaosPlan | None = None
+    limit_s: float = 600.0
+    """Bound of several uploads together; one alone may take as long as it takes."""
 
 
 def run(demo: Demo) -> int:
@@ -147,10 +153,12 @@ async def _run(demo: Demo) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     output.err.print(f"[dim]starting everything in {demo.data} …[/]", soft_wrap=True)
     started = time.monotonic()
-    options = StackOptions(workers=demo.workers)
+    if demo.chaos:
+        output.err.print(f"[dim]chaos by seed {demo.chaos.seed}[/]")
+    options = StackOptions(workers=demo.workers, chaos=demo.chaos)
     async with running_service(demo.data, options, demo.port) as (stack, environ):
         output.err.print(f"[dim]up after {time.monotonic() - started:.1f} s[/]")
-        return await _unless_a_part_dies(stack, _serve(demo, environ))
+        return await _unless_a_part_dies(stack, _serve(demo, stack.runpod, environ))
 
 
 async def _unless_a_part_dies(stack: EmbeddedStack, work: Coroutine[None, None, int]) -> int:
@@ -167,24 +175,47 @@ async def _unless_a_part_dies(stack: EmbeddedStack, work: Coroutine[None, None, 
             task.cancel()
 
 
-async def _serve(demo: Demo, environ: Mapping[str, str]) -> int:
-    code = 0 if demo.file is None else await _carry(demo, demo.file, environ)
+async def _serve(demo: Demo, runpod: RunpodEndpoint, environ: Mapping[str, str]) -> int:
+    code = 0
+    if demo.file is not None and demo.uploads == 1 and demo.chaos is None:
+        code = await _carry(demo, demo.file, environ)
+    elif demo.file is not None:
+        code = await _try(demo, demo.file, runpod, environ)
     if not demo.once:
         _explain(demo, environ)
         await asyncio.Event().wait()
     return code
 
 
-async def _carry(demo: Demo, file: MediaFile, environ: Mapping[str, str]) -> int:
-    settings = load(environ)
+def _client(settings: Settings) -> MediaClient:
     token = mint_token(settings, DEMO_CREATOR, [Role.CREATOR], TOKEN_LIFE)
-    with MediaClient(settings.public_app_url, token) as client:
+    return MediaClient(settings.public_app_url, token)
+
+
+async def _carry(demo: Demo, file: MediaFile, environ: Mapping[str, str]) -> int:
+    with _client(load(environ)) as client:
         outcome = await asyncio.to_thread(carry_through, client, file)
     if demo.as_json:
         output.print_json(outcome.as_json())
     else:
         show_outcome(outcome)
     return 0 if outcome.status.status is Status.READY else 1
+
+
+async def _try(
+    demo: Demo, file: MediaFile, runpod: RunpodEndpoint, environ: Mapping[str, str]
+) -> int:
+    settings = load(environ)
+    dsn = settings.database_url.get_secret_value()
+    with _client(settings) as client:
+        held = await trial.hold(client, file, demo.uploads, demo.limit_s, dsn)
+    if demo.chaos:
+        held = held._replace(faults=await trial.ask_for_faults(runpod))
+    if demo.as_json:
+        output.print_json(held.as_json())
+    else:
+        trial.show(held)
+    return 0 if held.passed else 1
 
 
 def _explain(demo: Demo, environ: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """What people see: progress on stderr, results on stdout."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -9,11 +9,13 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Table
 
 from api.schemas import ErrorOut, HistoryOut, PlaybackOut, StatusOut
 
@@ -53,6 +55,20 @@ def transcoding_bar() -> Iterator[Callable[[StatusOut], None]]:
         yield show
 
 
+@contextmanager
+def uploads_bar(count: int) -> Iterator[Callable[[str, int], None]]:
+    """A progress bar of `count` uploads; call what it yields with what is done to how many."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("uploaded", total=count)
+        yield lambda what, done: bar.update(task, description=what, completed=done)
+
+
 def show_status(status: StatusOut) -> None:
     """The status as lines a person reads."""
     out.print(f"media     {status.media_id}")
@@ -88,6 +104,14 @@ def show_history(history: HistoryOut) -> None:
         recorded = event.recorded_at.isoformat(timespec="milliseconds")
         line = f"{event.version:>3}  {recorded}  {event.type:<29}  {event.hash[:12]}  {event.actor}"
         out.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def show_counts(counts: Mapping[str, int]) -> None:
+    """A table of how often what was done."""
+    table = Table("fault", "times", box=None, padding=(0, 2, 0, 0))
+    for name, count in counts.items():
+        table.add_row(name, str(count))
+    out.print(table)
 
 
 def print_json(value: object) -> None:

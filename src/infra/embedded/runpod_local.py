@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from infra.embedded.ports import free_port, listens
+from infra.embedded.runpod_chaos import ChaosPlan
 from infra.embedded.supervisor import Child, ChildSpec, Supervisor, start_on_free_port
 
 ENDPOINT_ID = "local"
@@ -26,10 +27,14 @@ class RunpodEndpoint:
 
 
 async def start_runpod_stand_in(
-    supervisor: Supervisor, api_key: str, environ: Mapping[str, str] | None = None
+    supervisor: Supervisor,
+    api_key: str,
+    environ: Mapping[str, str] | None = None,
+    chaos: ChaosPlan | None = None,
 ) -> RunpodEndpoint:
     """Starts the control plane on a free port. `environ` may shorten its times
-    (`RUNPOD_STAND_IN_…`). Raises ChildDied or ChildNotReady."""
+    (`RUNPOD_STAND_IN_…`), `chaos` says what goes wrong. Raises ChildDied or ChildNotReady."""
+    module = "runpod_stand_in" if chaos is None else "runpod_chaotic"
 
     async def start() -> int:
         port = free_port()
@@ -38,8 +43,8 @@ async def start_runpod_stand_in(
             "RUNPOD_ENDPOINT_ID": ENDPOINT_ID,
             "RUNPOD_STAND_IN_PORT": str(port),
         }
-        argv = [sys.executable, "-m", "infra.embedded.runpod_stand_in"]
-        spec = ChildSpec("runpod", argv, env | dict(environ or {}))
+        env |= dict(environ or {}) | (chaos.to_environ() if chaos else {})
+        spec = ChildSpec("runpod", [sys.executable, "-m", f"infra.embedded.{module}"], env)
         await supervisor.start(spec, lambda: listens(port), START_TIMEOUT_S)
         return port
 

@@ -135,6 +135,10 @@ class JobQueue:
         """The job; None when there is none, or it expired."""
         return self._jobs.get(job_id)
 
+    def forget(self, job_id: str) -> None:
+        """Loses a job, as the vendor can: from now on there is none, and its report is too late."""
+        self._jobs.pop(job_id, None)
+
     def seen(self, worker: str, now_s: float) -> None:
         """Notes a sign of life."""
         self._seen_s[worker] = now_s

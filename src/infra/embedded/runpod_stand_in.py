@@ -80,14 +80,18 @@ class StandIn:
     """The HTTP side of a :class:`JobQueue`."""
 
     def __init__(self, settings: StandInSettings) -> None:
-        self._settings = settings
-        self._queue = JobQueue(settings.limits)
+        self.settings = settings
+        self.queue = JobQueue(settings.limits)
         self._changed = asyncio.Condition()
-        self._webhooks = NativeWebhooks(settings.webhook_retry_s)
+        self.webhooks = NativeWebhooks(settings.webhook_retry_s)
 
     def app(self) -> Starlette:
         """The ASGI application."""
-        base = f"/v2/{self._settings.endpoint_id}"
+        return Starlette(routes=self.routes(), lifespan=self.lifespan)
+
+    def routes(self) -> list[Route]:
+        """Every call, behind a check of its key."""
+        base = f"/v2/{self.settings.endpoint_id}"
         control: list[tuple[str, str, Handler]] = [
             ("POST", "/run", self.run),
             ("GET", "/status/{job_id}", self.status),
@@ -103,93 +107,110 @@ class StandIn:
             ("GET", "/ping/{worker}", self.ping),
         ]
         # Control calls carry "Bearer KEY"; the SDK sends the bare key.
-        bearer, bare = f"Bearer {self._settings.api_key}", self._settings.api_key
-        routes = [_route(base, *call, bearer) for call in control]
-        routes += [_route(base, *call, bare) for call in worker]
-        return Starlette(routes=routes, lifespan=self._lifespan)
+        bearer, bare = f"Bearer {self.settings.api_key}", self.settings.api_key
+        routes = [behind_key(base, *call, bearer) for call in control]
+        return routes + [behind_key(base, *call, bare) for call in worker]
 
     async def run(self, request: Request) -> Response:
-        body = await _body(request)
+        body = await read_body(request)
         if body is None:
-            return _problem(400, f"the payload is over {MAX_BODY_BYTES} bytes")
+            return problem(400, f"the payload is over {MAX_BODY_BYTES} bytes")
         try:
-            job = self._queue.submit(RunRequest.model_validate_json(body), time.monotonic())
+            wanted = RunRequest.model_validate_json(body)
         except ValidationError as error:
-            return _problem(400, _first_fault(error))
-        await self._wake()
-        return JSONResponse({"id": job.id, "status": job.status})
+            return problem(400, _first_fault(error))
+        return await self.accept(wanted)
+
+    async def accept(self, wanted: RunRequest) -> Response:
+        """Queues a job and answers with its id."""
+        job = self.queue.submit(wanted, time.monotonic())
+        await self.wake()
+        return accepted(job)
 
     async def status(self, request: Request) -> Response:
         job = self._find(request)
-        return JSONResponse(job.view(time.monotonic())) if job else _no_such_job()
+        return JSONResponse(job.view(time.monotonic())) if job else no_such_job()
 
     async def cancel(self, request: Request) -> Response:
         job = self._find(request)
         if job is None:
-            return _no_such_job()
-        self._queue.cancel(job, time.monotonic())
-        await self._wake()
+            return no_such_job()
+        self.queue.cancel(job, time.monotonic())
+        await self.wake()
         return JSONResponse({"id": job.id, "status": job.status})
 
     async def retry(self, request: Request) -> Response:
         job = self._find(request)
         if job is None:
-            return _no_such_job()
-        if not self._queue.retry(job):
-            return _problem(400, "only a failed or timed-out job can be retried")
-        await self._wake()
+            return no_such_job()
+        if not self.queue.retry(job):
+            return problem(400, "only a failed or timed-out job can be retried")
+        await self.wake()
         return JSONResponse({"id": job.id, "status": job.status})
 
     async def health(self, _request: Request) -> Response:
-        return JSONResponse(self._queue.health(time.monotonic()))
+        return JSONResponse(self.queue.health(time.monotonic()))
 
     async def job_take(self, request: Request) -> Response:
         worker = request.path_params["worker"]
         batch = request.query_params.get("batch_size")
         count = int(batch) if batch and batch.isdigit() else 1
-        jobs = await self._hold(request, lambda: self._queue.take(worker, count, time.monotonic()))
+        jobs = await self._hold(request, lambda: self.take(worker, count))
         if not jobs:
             return Response(status_code=NO_JOB)
         if await request.is_disconnected():
-            self._queue.give_back(jobs)
+            self.queue.give_back(jobs)
             return Response(status_code=NO_JOB)
         log.info("%s takes %s", worker, ", ".join(job.id for job in jobs))
-        views = [_for_worker(job) for job in jobs]
+        views = [self.for_worker(job) for job in jobs]
         return JSONResponse(views if batch else views[0])
+
+    def take(self, worker: str, count: int) -> list[Job]:
+        """What `worker` gets to do now, at most `count` jobs."""
+        return self.queue.take(worker, count, time.monotonic())
+
+    def for_worker(self, job: Job) -> dict[str, JsonValue]:
+        """A job as its worker gets it."""
+        fields: dict[str, JsonValue] = {"id": job.id, "input": job.request.input}
+        return fields | ({"webhook": job.request.webhook} if job.request.webhook else {})
 
     async def job_stop(self, request: Request) -> Response:
         worker = request.path_params["worker"]
-        stops = await self._hold(request, lambda: self._queue.stops(worker))
+        stops = await self._hold(request, lambda: self.queue.stops(worker))
         return JSONResponse({"jobsToStop": stops}) if stops else Response(status_code=NO_JOB)
 
     async def job_done(self, request: Request) -> Response:
-        body = await _body(request)
+        body = await read_body(request)
         if body is None:
-            return _problem(400, f"the result is over {MAX_BODY_BYTES} bytes")
+            return problem(400, f"the result is over {MAX_BODY_BYTES} bytes")
         worker, job_id = request.path_params["worker"], request.path_params["job_id"]
-        self._queue.seen(worker, time.monotonic())
+        self.queue.seen(worker, time.monotonic())
         try:
             result = JobResult.model_validate_json(body)
         except ValidationError as error:
-            return _problem(400, _first_fault(error))
-        ended = self._queue.report(worker, job_id, result, time.monotonic())
+            return problem(400, _first_fault(error))
+        ended = self.queue.report(worker, job_id, result, time.monotonic())
         if ended is not None:
-            self._webhooks.announce(ended)
+            self.announce(ended)
         return JSONResponse({})
 
     async def ping(self, request: Request) -> Response:
-        self._queue.seen(request.path_params["worker"], time.monotonic())
+        self.queue.seen(request.path_params["worker"], time.monotonic())
         return JSONResponse({})
 
+    def announce(self, job: Job) -> None:
+        """Tells the service that `job` ended."""
+        self.webhooks.announce(job)
+
     def _find(self, request: Request) -> Job | None:
-        return self._queue.find(request.path_params["job_id"])
+        return self.queue.find(request.path_params["job_id"])
 
     async def _hold(self, request: Request, take: Callable[[], list[Item]]) -> list[Item]:
         """What `take` gives, as soon as it gives something and for `hold_s` at most."""
         worker = request.path_params["worker"]
-        deadline = time.monotonic() + self._settings.hold_s
+        deadline = time.monotonic() + self.settings.hold_s
         while True:
-            self._queue.seen(worker, time.monotonic())
+            self.queue.seen(worker, time.monotonic())
             left_s = deadline - time.monotonic()
             if (found := take()) or left_s <= 0 or await request.is_disconnected():
                 return found
@@ -197,13 +218,13 @@ class StandIn:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), min(left_s, DISCONNECT_POLL_S))
 
-    async def _wake(self) -> None:
+    async def wake(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
     @contextlib.asynccontextmanager
-    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        async with self._webhooks:
+    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        async with self.webhooks:
             ticking = asyncio.create_task(self._tick(), name="tick")
             yield
             ticking.cancel()
@@ -211,19 +232,19 @@ class StandIn:
 
     async def _tick(self) -> None:
         while True:
-            for job in self._queue.tick(time.monotonic()):
-                self._webhooks.announce(job)
-            await self._wake()
+            for job in self.queue.tick(time.monotonic()):
+                self.announce(job)
+            await self.wake()
             await asyncio.sleep(TICK_S)
 
 
-def _route(base: str, method: str, path: str, handler: Handler, authorization: str) -> Route:
+def behind_key(base: str, method: str, path: str, handler: Handler, authorization: str) -> Route:
     """`handler` behind a check of the Authorization header."""
 
     async def endpoint(request: Request) -> Response:
         offered = request.headers.get("authorization", "")
         if not hmac.compare_digest(offered.encode(), authorization.encode()):
-            return _problem(401, "the API key is missing or wrong")
+            return problem(401, "the API key is missing or wrong")
         try:
             return await handler(request)
         except ClientDisconnect:
@@ -232,7 +253,7 @@ def _route(base: str, method: str, path: str, handler: Handler, authorization: s
     return Route(base + path, endpoint, methods=[method])
 
 
-async def _body(request: Request) -> bytes | None:
+async def read_body(request: Request) -> bytes | None:
     """The body; None when it is over the limit."""
     body = b""
     async for chunk in request.stream():
@@ -242,33 +263,34 @@ async def _body(request: Request) -> bytes | None:
     return body
 
 
-def _for_worker(job: Job) -> dict[str, JsonValue]:
-    fields: dict[str, JsonValue] = {"id": job.id, "input": job.request.input}
-    return fields | ({"webhook": job.request.webhook} if job.request.webhook else {})
-
-
 def _first_fault(error: ValidationError) -> str:
     fault = json.loads(error.json(include_url=False, include_input=False))[0]
     return ".".join(map(str, fault["loc"])) + f": {fault['msg']}"
 
 
-def _no_such_job() -> Response:
-    return _problem(404, "job not found")
+def accepted(job: Job) -> Response:
+    """What `/run` answers when it queued `job`."""
+    return JSONResponse({"id": job.id, "status": job.status})
 
 
-def _problem(status: int, error: str) -> Response:
+def no_such_job() -> Response:
+    """What every call about an unknown job is answered."""
+    return problem(404, "job not found")
+
+
+def problem(status: int, error: str) -> Response:
+    """An error's answer."""
     return JSONResponse({"error": error}, status_code=status)
 
 
-def main(environ: Mapping[str, str]) -> None:
+def serve(stand_in: StandIn) -> None:
     """Serves until it is told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log URLs, and tokens in them
-    settings = StandInSettings.from_environ(environ)
     uvicorn.run(
-        StandIn(settings).app(),
+        stand_in.app(),
         host="127.0.0.1",
-        port=settings.port,
+        port=stand_in.settings.port,
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=1,
@@ -276,4 +298,4 @@ def main(environ: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    main(os.environ)
+    serve(StandIn(StandInSettings.from_environ(os.environ)))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from typing import Self
 
 import httpx
@@ -35,17 +36,31 @@ class NativeWebhooks:
         await asyncio.gather(*self._posts, return_exceptions=True)
         await self._client.aclose()
 
-    def announce(self, job: Job) -> None:
-        """Posts that `job` ended. Cancelled jobs are not announced: whether the vendor does is not
-        known, and the service must live without."""
-        log.info("%s ended %s", job.id, job.status)
-        if job.request.webhook is not None and job.status is not JobStatus.CANCELLED:
-            body = job.webhook_body(time.monotonic())
-            post = asyncio.create_task(self._post(job.id, job.request.webhook, body))
-            self._posts.add(post)
-            post.add_done_callback(self._posts.discard)
+    def announces(self, job: Job) -> bool:
+        """Cancelled jobs are not announced: whether the vendor does is not known, and the service
+        must live without."""
+        return job.request.webhook is not None and job.status is not JobStatus.CANCELLED
 
-    async def _post(self, job_id: str, url: str, body: dict[str, JsonValue]) -> None:
+    def announce(self, job: Job, after_s: Sequence[float] = (0.0,)) -> None:
+        """Posts that `job` ended, once for each of `after_s`, so many seconds from now."""
+        log.info("%s ended %s", job.id, job.status)
+        if job.request.webhook is not None and self.announces(job):
+            body = job.webhook_body(time.monotonic())
+            for seconds in after_s:
+                post = asyncio.create_task(self._post(job.id, job.request.webhook, body, seconds))
+                self._posts.add(post)
+                post.add_done_callback(self._posts.discard)
+
+    async def foretell(self, job: Job) -> None:
+        """Posts once that `job` completed, though it did not, and waits for the answer."""
+        if job.request.webhook is not None:
+            body = job.webhook_body(time.monotonic()) | {"status": JobStatus.COMPLETED.value}
+            await self._try(job.request.webhook, body)
+
+    async def _post(
+        self, job_id: str, url: str, body: dict[str, JsonValue], after_s: float
+    ) -> None:
+        await asyncio.sleep(after_s)
         for number in range(1, TRIES + 1):
             outcome = await self._try(url, body)
             if outcome == "200":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from infra.embedded.object_store import BucketKeys, ObjectStore, start_object_store
 from infra.embedded.postgres import Postgres, start_postgres
+from infra.embedded.runpod_chaos import ChaosPlan
 from infra.embedded.runpod_local import (
     WORKER_ARGV,
     RunpodEndpoint,
@@ -18,6 +19,8 @@ from infra.embedded.stack_secrets import StackSecrets
 from infra.embedded.supervisor import Supervisor
 
 BUCKET = "codex-media"
+IMPATIENCE = {"POLL_FIRST_S": "2", "POLL_LAST_S": "5", "UNKNOWN_WAIT_S": "10"}
+"""Settings of a service that has chaos to live through: in minutes what else takes hours."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class StackOptions:
     """Further settings of the workers, e.g. `ENCODER`."""
     runpod_environ: Mapping[str, str] | None = None
     """Shorter times for the stand-in, e.g. `RUNPOD_STAND_IN_WEBHOOK_RETRY_S`."""
+    chaos: ChaosPlan | None = None
+    """What goes wrong with the stand-in, its webhooks and the workers' callbacks."""
     durable: bool = True
     """False: no fsync, for tests."""
 
@@ -72,7 +77,10 @@ async def _start(
             store = group.create_task(start_object_store(supervisor, keys, BUCKET))
             runpod = group.create_task(
                 start_runpod_stand_in(
-                    supervisor, stack_secrets.runpod_api_key, options.runpod_environ
+                    supervisor,
+                    stack_secrets.runpod_api_key,
+                    options.runpod_environ,
+                    options.chaos,
                 )
             )
     except ExceptionGroup as failures:
@@ -85,6 +93,7 @@ async def _start(
             supervisor, runpod.result(), f"worker-{number}", environ, options.worker_argv
         )
     environ = service_environ(postgres.result(), runpod.result(), stack_secrets) | bucket
+    environ |= IMPATIENCE if options.chaos else {}
     return EmbeddedStack(supervisor, environ, postgres.result(), store.result(), runpod.result())
 
 
