@@ -10,13 +10,14 @@ from uuid import UUID
 
 import httpx
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.cli import output
 from api.cli.client import FINAL, MediaClient
 from api.cli.file import MediaFile
 from api.schemas import EventOut, HistoryOut, StatusOut
 from domain.lifecycle import Status
+from domain.media import MAX_JOBS_PER_ATTEMPT
 from infra.embedded.runpod_chaos import ChaosPlan, Fault
 from infra.embedded.runpod_local import RunpodEndpoint
 from infra.embedded.sample import SAMPLE, SMALL_SAMPLE, sample_clip
@@ -57,9 +58,10 @@ class Verdict(NamedTuple):
 
 
 class Faults(BaseModel):
-    """What the stand-in says it did."""
+    """What the stand-in says it did, and how many jobs the attempt had that had most."""
 
     seed: int
+    most_jobs: int = Field(alias="mostJobs")
     faults: dict[str, int]
 
 
@@ -73,7 +75,9 @@ class Trial(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Whether every upload is good."""
+        """Whether every upload is good, and no attempt had more jobs than it may."""
+        if self.faults and self.faults.most_jobs > MAX_JOBS_PER_ATTEMPT:
+            return False
         return len(self.verdicts) == self.wanted and all(each.good for each in self.verdicts)
 
     @property
@@ -89,6 +93,7 @@ class Trial(NamedTuple):
             "uploads": self.wanted,
             "statuses": dict(self.by_status),
             "faults": self.faults.faults if self.faults else {},
+            "mostJobsOfAnAttempt": self.faults.most_jobs if self.faults else None,
             "items": [each.as_json() for each in self.verdicts],
             "elapsedSeconds": round(self.elapsed_s, 3),
         }
@@ -213,11 +218,14 @@ def show(trial: Trial) -> None:
     output.out.print(f"uploads   {trial.wanted}: {statuses}")
     if trial.faults:
         output.out.print(f"seed      {trial.faults.seed}")
+        most = f"{trial.faults.most_jobs} (at most {MAX_JOBS_PER_ATTEMPT} allowed)"
+        output.out.print(f"most jobs of an attempt  {most}")
         output.show_counts(trial.faults.faults)
     for each in trial.verdicts:
         last = each.events[-1] if each.events else "no event"
         line = f"{each.status.media_id}  {each.status.status:<11}  {last:<29}  "
-        output.out.print(line + ("; ".join(each.flaws) or "each event once, row equals history"))
+        judged = "; ".join(each.flaws) or "each event once, row equals history"
+        output.out.print(line + judged, soft_wrap=True, highlight=False)
     unsent = trial.wanted - len(trial.verdicts)
     if unsent:
         output.out.print(f"not uploaded in time: {unsent}")

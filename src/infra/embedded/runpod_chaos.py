@@ -3,9 +3,11 @@
 Every decision is a hash of the seed, the kind of fault and the number of the attempt, job or call,
 never of the time: the same seed does the same to the n-th attempt, however slow the machine.
 
-Success stays possible. An attempt has two jobs at most, and what can cost a job (:data:`COSTLY`)
-happens to the first alone. Every other fault ends after a few calls, or leaves another way for
-the news to arrive: a lost webhook the poll, a lost callback the poll and the bucket.
+Success stays possible. An attempt has two jobs at most (:data:`JOBS`), and what can cost a job
+(:data:`COSTLY`) happens to the first alone. Every other fault ends after a few calls, or leaves
+another way for the news to arrive: a lost webhook the poll, a lost callback the poll and the
+bucket. Where a job cannot be asked about, because the answer with its id broke off or RunPod never
+hears of its end, the callbacks that tell the end arrive.
 """
 
 import hashlib
@@ -15,6 +17,8 @@ from enum import StrEnum
 from typing import Self, TypeVar
 
 Choice = TypeVar("Choice")
+Place = tuple[int, int, *tuple[object, ...]]
+"""The numbers of an attempt and of a job of it, and of what else."""
 
 
 class Fault(StrEnum):
@@ -54,16 +58,12 @@ class Fault(StrEnum):
     """The worker is answered 500, whether the callback arrived or not."""
 
 
-COSTLY = frozenset(
-    {
-        Fault.RUN_DROPPED,
-        Fault.RUN_LATE,  # later than the caller waits, it is as good as dropped
-        Fault.JOB_VANISHED,
-        Fault.JOB_FORGOTTEN,
-        Fault.STATUS_UNKNOWN,
-    }
-)
-"""After any of these the service may need a second job, or think so."""
+COSTLY = frozenset({Fault.JOB_VANISHED, Fault.JOB_FORGOTTEN, Fault.STATUS_UNKNOWN})
+"""After any of these a job is lost, or looks so."""
+
+ANSWERS = frozenset({Fault.RUN_DROPPED, Fault.RUN_LATE})
+JOBS = 2
+"""How many jobs an attempt may have; a call of `/run` whose answer broke off made one."""
 
 MAX_REFUSALS = 2
 """Of each repeated call in a row: `/run`, `/status`, a callback."""
@@ -104,22 +104,6 @@ class JobPlan:
         return self.result_refusals >= RESULT_TRIES
 
     @property
-    def faults(self) -> frozenset[Fault]:
-        """The kinds planned, whether or not it comes to them."""
-        found = {
-            Fault.RUN_REFUSED: self.refusals,
-            Fault.JOB_DOUBLED: self.doubled,
-            Fault.RESULT_REFUSED: self.result_refusals,
-            Fault.STATUS_REFUSED: {429, 500} & set(self.status_faults),
-            Fault.STATUS_LATE: Fault.STATUS_LATE in self.status_faults,
-            Fault.STATUS_UNKNOWN: Fault.STATUS_UNKNOWN in self.status_faults,
-            Fault.WEBHOOK_EARLY: self.early_webhook,
-        }
-        planned = {fault for fault, there in found.items() if there}
-        single = (self.answer, self.loss, self.webhook_fault)
-        return frozenset(planned | {fault for fault in single if fault})
-
-    @property
     def webhook_fault(self) -> Fault | None:
         """What `webhooks` amounts to."""
         return _delivery_fault(self.webhooks, *WEBHOOK_FAULTS)
@@ -133,12 +117,6 @@ class CallbackPlan:
     """One for each of the first tries, answered 500: whether it is passed on all the same."""
     deliveries: tuple[float, ...] = AT_ONCE
     """When the try after those is passed on, in seconds from its arrival; never, if empty."""
-
-    @property
-    def faults(self) -> frozenset[Fault]:
-        """The kinds planned."""
-        refused = Fault.CALLBACK_REFUSED if self.refusals else None
-        return frozenset(fault for fault in (self.delivery_fault, refused) if fault)
 
     @property
     def delivery_fault(self) -> Fault | None:
@@ -199,20 +177,23 @@ class ChaosPlan:
         count = self._count(Fault.CALLBACK_REFUSED, 0.2, MAX_REFUSALS, at)
         through = (self._share("through", *at, each) < 0.5 for each in range(count))
         deliveries = self._deliveries(CALLBACK_FAULTS, at)
-        if report in FINAL_REPORTS and self.job(attempt, job).result_dropped:
-            deliveries = AT_ONCE  # Nothing else will tell that the job ended.
+        if report in FINAL_REPORTS and self._only_callbacks_tell(attempt, job):
+            deliveries = AT_ONCE
         return CallbackPlan(tuple(through), deliveries)
 
-    def _status_faults(self, at: tuple[int, int]) -> tuple[int | Fault, ...]:
+    def _only_callbacks_tell(self, attempt: int, job: int) -> bool:
+        jobs = [self.job(attempt, each) for each in range(JOBS)]
+        # A late answer too: later than the caller waits, it is as good as broken off.
+        return any(each.answer for each in jobs) or self.job(attempt, job).result_dropped
+
+    def _status_faults(self, at: Place) -> tuple[int | Fault, ...]:
         faults: list[int | Fault] = list(self._statuses(Fault.STATUS_REFUSED, 0.2, (429, 500), at))
         for fault, chance in ((Fault.STATUS_LATE, 0.15), (Fault.STATUS_UNKNOWN, 0.1)):
             if self._happens(fault, chance, at):
                 faults.append(fault)
         return tuple(sorted(faults, key=lambda fault: self._share("order", *at, fault)))
 
-    def _deliveries(
-        self, kinds: tuple[Fault, Fault, Fault], at: tuple[object, ...]
-    ) -> tuple[float, ...]:
+    def _deliveries(self, kinds: tuple[Fault, Fault, Fault], at: Place) -> tuple[float, ...]:
         lost, repeated, late = kinds
         match self._one_of((lost, 0.15), (repeated, 0.2), (late, 0.2), at=at):
             case None:
@@ -225,27 +206,29 @@ class ChaosPlan:
         return (0.0, *(self._delay_s(f"{repeated} {each}", at) for each in range(1, count)))
 
     def _statuses(
-        self, fault: Fault, chance: float, statuses: Sequence[int], at: tuple[object, ...]
+        self, fault: Fault, chance: float, statuses: Sequence[int], at: Place
     ) -> tuple[int, ...]:
         count = self._count(fault, chance, MAX_REFUSALS, at)
         shares = (self._share("status", fault, *at, each) for each in range(count))
         return tuple(_pick(statuses, share) for share in shares)
 
-    def _count(self, fault: Fault, chance: float, most: int, at: tuple[object, ...]) -> int:
+    def _count(self, fault: Fault, chance: float, most: int, at: Place) -> int:
         """0, or with `chance` from 1 to `most`."""
         if not self._happens(fault, chance, at):
             return 0
         return 1 + int(self._share("count", fault, *at) * most)
 
-    def _one_of(self, *faults: tuple[Fault, float], at: tuple[object, ...]) -> Fault | None:
+    def _one_of(self, *faults: tuple[Fault, float], at: Place) -> Fault | None:
         """The first that happens, each with its own chance."""
         return next((fault for fault, chance in faults if self._happens(fault, chance, at)), None)
 
-    def _happens(self, fault: Fault, chance: float, at: tuple[object, ...]) -> bool:
-        spared = fault in COSTLY and at[1] != 0
-        return fault in self.only and not spared and self._share(fault, *at) < chance
+    def _happens(self, fault: Fault, chance: float, at: Place) -> bool:
+        spared_from = 1 if fault in COSTLY else JOBS if fault in ANSWERS else None
+        if spared_from is not None and at[1] >= spared_from:
+            return False
+        return fault in self.only and self._share(fault, *at) < chance
 
-    def _delay_s(self, what: str, at: tuple[object, ...]) -> float:
+    def _delay_s(self, what: str, at: Place) -> float:
         """From a fifth of the longest delay to all of it."""
         return self.longest_delay_s * (0.2 + 0.8 * self._share("delay", what, *at))
 

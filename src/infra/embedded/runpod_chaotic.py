@@ -4,7 +4,8 @@
     python -m infra.embedded.runpod_chaotic
 
 Workers' callbacks pass through it as well: the job that a worker gets names this process as its
-receiver. `GET /v2/{endpoint}/chaos` (Bearer key) tells the seed and what was done how often.
+receiver. `GET /v2/{endpoint}/chaos` (Bearer key) tells the seed, what was done how often, and the
+most jobs that any attempt had.
 """
 
 import asyncio
@@ -123,8 +124,8 @@ class ChaoticStandIn(StandIn):
 
     async def tell(self, _request: Request) -> Response:
         faults = {fault.value: self._done[fault] for fault in Fault}
-        attempts = len(self._attempts)
-        return JSONResponse({"seed": self._plan.seed, "attempts": attempts, "faults": faults})
+        most_jobs = max((attempt.jobs for attempt in self._attempts.values()), default=0)
+        return JSONResponse({"seed": self._plan.seed, "mostJobs": most_jobs, "faults": faults})
 
     async def accept(self, wanted: RunRequest) -> Response:
         key = wanted.input.get("attemptId")

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ async def handler(job: dict[str, Any]) -> dict[str, Any]:
     match job["input"]["do"]:
         case "echo":
             return {"echo": job["input"]["text"], "worker": os.environ["RUNPOD_POD_ID"]}
+        case "mark":
+            handle, _ = tempfile.mkstemp(dir=job["input"]["folder"])
+            os.close(handle)
+            await asyncio.sleep(0.5)
+            return {"marked": True}
         case "error":
             return {"error": job["input"]["text"]}
         case "raise":

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,46 +9,15 @@ import httpx
 import psutil
 import pytest
 import pytest_asyncio
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-from infra.embedded.ports import free_port
 from infra.embedded.runpod_local import RunpodEndpoint, start_runpod_stand_in, start_worker
 from infra.embedded.supervisor import Child, Supervisor
 from tests.infra.embedded.processes import SDK_WORKER, eventually, running, tree
+from tests.infra.embedded.receiver import Receiver
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 QUICK = {"RUNPOD_STAND_IN_WEBHOOK_RETRY_S": "0.2", "RUNPOD_STAND_IN_WORKER_SILENCE_S": "4"}
-
-
-class Receiver:
-    """A service's webhook endpoint: keeps bodies, answers as it is told."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self.answers: list[int] = []
-        self.url = ""
-
-    async def receive(self, request: Request) -> Response:
-        self.bodies.append(await request.json())
-        return Response(status_code=self.answers.pop(0) if self.answers else 200)
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}/hook"
-        app = Starlette(routes=[Route("/hook", self.receive, methods=["POST"])])
-        config = uvicorn.Config(app, port=port, log_level="warning", lifespan="off")
-        server = uvicorn.Server(config)
-        task = asyncio.create_task(server.serve())
-        assert await eventually(lambda: server.started, 5)
-        yield
-        server.should_exit = True
-        await task
 
 
 class Service:
