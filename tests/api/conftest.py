@@ -2,16 +2,20 @@
 
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import boto3
 import pytest
 import pytest_asyncio
 from botocore.client import BaseClient
 
+from api.cli.place import write_running
+from infra.embedded.ports import free_port
 from infra.embedded.runpod_local import RunpodEndpoint
 from infra.embedded.stack_secrets import StackSecrets
 from infra.settings import Settings, load
 from tests.api.console import Console
+from tests.api.listening import serving
 from tests.api.service import Service, running
 from tests.api.studio import Studio
 from tests.conftest import PUBLIC_URL, TEMPLATE, _new_database
@@ -90,3 +94,14 @@ def console(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
     return Console(monkeypatch, capsys)
+
+
+@pytest.fixture
+def listening(environ: dict[str, str], tmp_path: Path) -> Iterator[Settings]:
+    """A service on a port of its own, known in `tmp_path`."""
+    port = free_port()
+    environ["PUBLIC_APP_URL"] = f"http://127.0.0.1:{port}"
+    settings = load(environ)
+    with serving(settings, port):
+        write_running(tmp_path, environ)
+        yield settings

@@ -3,14 +3,12 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from uuid import uuid4
 
 import httpx
 import pytest
-import uvicorn
 from botocore.client import BaseClient
 
 from api.app import create_app
@@ -18,47 +16,13 @@ from api.cli.place import write_running
 from gpu_worker.contract import JobInput
 from infra.bootstrap import open_services
 from infra.embedded.ports import free_port
-from infra.settings import Settings, load
+from infra.settings import Settings
 from tests.api.console import Console
 from tests.api.gpu import Gpu, Job, take_jobs
+from tests.api.listening import START_TIMEOUT_S
 from tests.api.service import Service
 
-START_TIMEOUT_S = 10
 Work = Callable[..., None]
-
-
-@pytest.fixture
-def listening(environ: dict[str, str], tmp_path: Path) -> Iterator[Settings]:
-    """A service on a port of its own, known in `tmp_path`."""
-    port = free_port()
-    environ["PUBLIC_APP_URL"] = f"http://127.0.0.1:{port}"
-    settings = load(environ)
-    with serving(settings, port):
-        write_running(tmp_path, environ)
-        yield settings
-
-
-@contextmanager
-def serving(settings: Settings, port: int) -> Iterator[None]:
-    """uvicorn in a thread, until the end of the block."""
-    app = create_app(settings, open_services(settings))
-    config = uvicorn.Config(app, port=port, ws="none", log_level="warning", access_log=False)
-    server = uvicorn.Server(config)
-    thread = Thread(target=server.run, name="uvicorn")
-    thread.start()
-    try:
-        wait_until_ready(settings.public_app_url)
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(START_TIMEOUT_S)
-
-
-def wait_until_ready(url: str) -> None:
-    """Return when the service answers; fail the test when it does not."""
-    transport = httpx.HTTPTransport(retries=8)  # waits twice as long each time, from half a second
-    with httpx.Client(transport=transport, timeout=START_TIMEOUT_S) as http:
-        assert http.get(f"{url}/readyz").is_success
 
 
 @pytest.fixture

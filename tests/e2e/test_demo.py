@@ -83,6 +83,19 @@ def test_demo_of_a_broken_file_says_why_and_exits_1_behind_a_dead_proxy_too(
     assert processes_of(data_folder) == []
 
 
+def test_demo_with_chaos_ends_ready_with_each_event_once(data_folder: Path) -> None:
+    done = demo(data_folder, "--chaos", "7", "--uploads", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert (told["passed"], told["seed"], told["statuses"]) == (True, 7, {"ready": 3})
+    assert [(item["status"], item["flaws"]) for item in told["items"]] == [("ready", [])] * 3
+    # What the plan of this seed does before, while and after the jobs of its first attempts run.
+    kinds = {"run_refused", "result_refused", "webhook_lost", "webhook_early"}
+    assert kinds <= {kind for kind, times in told["faults"].items() if times}
+    assert told["mostJobsOfAnAttempt"] <= 2
+    assert processes_of(data_folder) == []
+
+
 def worker_at_work(demo_pid: int) -> psutil.Process | None:
     """The worker below its tether, once its ffmpeg runs."""
     for process in psutil.Process(demo_pid).children(recursive=True):

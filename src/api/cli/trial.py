@@ -115,31 +115,43 @@ def sample(folder: Path, *, many: bool) -> Path:
     return sample_clip(folder, SMALL_SAMPLE if many else SAMPLE)
 
 
-async def hold(client: MediaClient, file: MediaFile, count: int, limit_s: float, dsn: str) -> Trial:
+async def hold(
+    client: MediaClient,
+    file: MediaFile,
+    count: int,
+    limit_s: float,
+    dsn: str,
+    *,
+    quiet_s: float = QUIET_S,
+) -> Trial:
     """Upload `file` so often and follow all to their ends, for `limit_s` seconds at most."""
     started = time.monotonic()
     with output.uploads_bar(count) as tell:
         followed = await asyncio.to_thread(_carry_all, client, file, count, limit_s, tell)
-    await asyncio.sleep(QUIET_S)
+    await asyncio.sleep(quiet_s)
+    verdicts = await judge(client, followed, dsn)
+    return Trial(count, verdicts, None, time.monotonic() - started)
+
+
+async def judge(client: MediaClient, media_ids: Sequence[UUID], dsn: str) -> tuple[Verdict, ...]:
+    """How the items stand, and whether their rows in `dsn` are what their events make."""
     wrong = {each.media_id: each for each in await _wrong_rows(dsn)}
-    verdicts = [_judge(client, status.media_id, wrong) for status in followed]
-    return Trial(count, tuple(verdicts), None, time.monotonic() - started)
+    return tuple(_judge(client, media_id, wrong) for media_id in media_ids)
 
 
 def _carry_all(
     client: MediaClient, file: MediaFile, count: int, limit_s: float, tell: Told
-) -> list[StatusOut]:
+) -> list[UUID]:
     deadline = time.monotonic() + limit_s
     # One after the other: the n-th upload is the n-th attempt, whose faults the seed decides.
     begun = [_upload(client, file, place, tell) for place in _until(deadline, range(count))]
-    newest = {media_id: client.status(media_id) for media_id in begun}
+    still_open = begun
     for _ in _rounds(deadline):
-        open_items = [each.media_id for each in newest.values() if each.status not in FINAL]
-        tell("ended", len(newest) - len(open_items))
-        if not open_items:
+        still_open = [each for each in still_open if client.status(each).status not in FINAL]
+        tell("ended", len(begun) - len(still_open))
+        if not still_open:
             break
-        newest |= {media_id: client.status(media_id) for media_id in open_items}
-    return list(newest.values())
+    return begun
 
 
 def _upload(client: MediaClient, file: MediaFile, place: int, tell: Told) -> UUID:

@@ -1,0 +1,37 @@
+"""The service on a port, for what reaches it as its clients do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+import httpx
+import uvicorn
+
+from api.app import create_app
+from infra.bootstrap import open_services
+from infra.settings import Settings
+
+START_TIMEOUT_S = 10
+
+
+@contextmanager
+def serving(settings: Settings, port: int) -> Iterator[None]:
+    """uvicorn in a thread, until the end of the block."""
+    app = create_app(settings, open_services(settings))
+    config = uvicorn.Config(app, port=port, ws="none", log_level="warning", access_log=False)
+    server = uvicorn.Server(config)
+    thread = Thread(target=server.run, name="uvicorn")
+    thread.start()
+    try:
+        wait_until_ready(settings.public_app_url)
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(START_TIMEOUT_S)
+
+
+def wait_until_ready(url: str) -> None:
+    """Return when the service answers; fail the test when it does not."""
+    transport = httpx.HTTPTransport(retries=8)  # waits twice as long each time, from half a second
+    with httpx.Client(transport=transport, timeout=START_TIMEOUT_S) as http:
+        assert http.get(f"{url}/readyz").is_success
