@@ -22,7 +22,7 @@ from tests.e2e.conftest import (
 )
 from tests.gpu_worker.clips import Clips
 
-DEMO_LIMIT_S = 120
+DEMO_LIMIT_S = 240
 KEYS = {
     "mediaId",
     "status",

@@ -4,8 +4,7 @@
     python -m infra.embedded.runpod_stand_in
 
 The control API is `/v2/{endpoint}/run|status|cancel|retry|health` (Bearer key). The SDK, 1.10, has
-no documented protocol; paths and bodies are those its own source uses. Jobs are in memory: a
-restart loses them, as RunPod can.
+no documented protocol; paths and bodies are its source's. Jobs are in memory: a restart loses them.
 """
 
 import asyncio
@@ -137,7 +136,7 @@ class StandIn:
             return no_such_job()
         self.queue.cancel(job, time.monotonic())
         await self.wake()
-        return JSONResponse({"id": job.id, "status": job.status})
+        return accepted(job)
 
     async def retry(self, request: Request) -> Response:
         job = self._find(request)
@@ -146,7 +145,7 @@ class StandIn:
         if not self.queue.retry(job):
             return problem(400, "only a failed or timed-out job can be retried")
         await self.wake()
-        return JSONResponse({"id": job.id, "status": job.status})
+        return accepted(job)
 
     async def health(self, _request: Request) -> Response:
         return JSONResponse(self.queue.health(time.monotonic()))
@@ -162,7 +161,7 @@ class StandIn:
             self.queue.give_back(jobs)
             return Response(status_code=NO_JOB)
         log.info("%s takes %s", worker, ", ".join(job.id for job in jobs))
-        views = [self.for_worker(job) for job in jobs]
+        views = list(map(self.for_worker, jobs))
         return JSONResponse(views if batch else views[0])
 
     def take(self, worker: str, count: int) -> list[Job]:
@@ -269,7 +268,7 @@ def _first_fault(error: ValidationError) -> str:
 
 
 def accepted(job: Job) -> Response:
-    """What `/run` answers when it queued `job`."""
+    """What a call is answered that queued `job`, or changed it."""
     return JSONResponse({"id": job.id, "status": job.status})
 
 
@@ -280,7 +279,7 @@ def no_such_job() -> Response:
 
 def problem(status: int, error: str) -> Response:
     """An error's answer."""
-    return JSONResponse({"error": error}, status_code=status)
+    return JSONResponse({"error": error}, status)
 
 
 def serve(stand_in: StandIn) -> None:
