@@ -84,6 +84,8 @@ class Operation:
     """What it answers in, by Accept where there are several."""
     problems: tuple[int, ...] = ()
     """Problem statuses beside those every operation can answer."""
+    webhook: bool = False
+    """Whether it works on the database connections that are kept for webhooks."""
 
     def route(self, authenticator: Authenticator) -> Route:
         """The Starlette route that authenticates, authorises, parses, and only then calls."""
@@ -91,10 +93,13 @@ class Operation:
         async def serve(request: Request) -> Response:
             caller = await self._authorised(request, authenticator)
             body = await self._parsed(request)
-            services: Services = request.app.state.services
-            return await self.endpoint(Call(request, services, caller, body))
+            return await self.endpoint(Call(request, self._services(request), caller, body))
 
         return Route(self.path, serve, methods=[self.method], name=self.endpoint.__name__)
+
+    def _services(self, request: Request) -> Services:
+        services: Services = request.app.state.services
+        return (self.webhook and services.for_webhooks) or services
 
     async def _authorised(self, request: Request, authenticator: Authenticator) -> Principal | None:
         if not self.roles:

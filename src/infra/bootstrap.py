@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from domain.ports import EventStore
@@ -44,18 +44,21 @@ class Services:
     uploads: Uploads
     dispatch: Dispatch
     outcomes: Outcomes
+    for_webhooks: "Services | None" = None
+    """The same on connections that nothing else may take, so that reports always get through."""
 
 
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Connect to everything `settings` name, and let go of it at the end."""
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(
-            open_pool(settings.database_url.get_secret_value(), settings.database_connections)
-        )
+        dsn = settings.database_url.get_secret_value()
+        pool = await stack.enter_async_context(open_pool(dsn, settings.database_connections))
+        kept = await stack.enter_async_context(open_pool(dsn, settings.webhook_connections))
         storage = await stack.enter_async_context(open_storage(settings))
         transcoder = await stack.enter_async_context(open_transcoder(settings))
-        yield compose(settings, pool, storage, transcoder)
+        for_webhooks = compose(settings, kept, storage, transcoder)
+        yield replace(compose(settings, pool, storage, transcoder), for_webhooks=for_webhooks)
 
 
 def compose(

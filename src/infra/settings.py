@@ -156,6 +156,9 @@ class Settings(BaseModel):
         default=60.0, ge=1, description="Work that a dead process held is taken up again after it."
     )
     database_connections: int = Field(default=10, gt=1, description="Pool size of a process.")
+    webhook_connections: int = Field(
+        default=4, gt=0, description="Connections beside those, for webhooks alone."
+    )
     log_level: NonEmpty = Field(default="INFO", description="Least level that is logged.")
 
     @model_validator(mode="after")
