@@ -14,7 +14,7 @@ TranscoderError             the vendor's API did not take the job
 ├── TranscoderRejected      it said no; asking again will not help
 │   └── TranscoderForbidden it refuses our key
 └── TranscoderUnavailable   it may say yes later
-    └── TranscoderUnknown   it may have said yes already
+    └── TranscoderUnknown   nobody knows what it said
 StorageUnavailable          the bucket did not answer
 StoreInterrupted            the connection broke during an append
 """
@@ -128,10 +128,7 @@ class TranscoderForbidden(TranscoderRejected):
 
 
 class TranscoderUnavailable(TranscoderError):
-    """It could not be reached, or answered 429 or 5xx: nothing was queued, and it may work later.
-
-    `retry_after_s` is how long it asked us to wait, if it did.
-    """
+    """Not reached, 429 or 5xx: it may work later, after `retry_after_s` seconds if it said so."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,7 +13,12 @@ import httpx
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
-from domain.errors import TranscoderRejected, TranscoderUnavailable
+from domain.errors import (
+    TranscoderForbidden,
+    TranscoderRejected,
+    TranscoderUnavailable,
+    TranscoderUnknown,
+)
 from domain.media import JOB_ID
 from domain.ports import JobPhase, JobState, TranscodingJob
 from gpu_worker.contract import JobInput
@@ -22,6 +29,14 @@ TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 CALL_LIMIT_S = 30.0
 """For a whole call: httpx's timeout begins anew with every byte read."""
 MIN_TTL_MS = 10_000
+MAX_RETRY_AFTER_S = 300.0
+"""No longer pause is taken from RunPod: a mistake of theirs must not outlive our attempts."""
+
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+"""The request cannot have arrived."""
+LOST_BEHIND_GATEWAY = frozenset({504, 524})
+"""A gateway's own word that it waited in vain: the request may have arrived behind it."""
+KEY_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 PHASES = {
     "IN_QUEUE": JobPhase.QUEUED,
@@ -80,12 +95,15 @@ class RunpodTranscoder:
         """Queue `job`; RunPod's job id.
 
         `ttl` is what is left of the attempt's deadline, so that a job never outlives its attempt.
+        `TranscoderUnknown` where the job may have been queued and no id came; any other
+        `TranscoderError` is a sure no. There is no idempotency key: a second call is a second job.
         """
-        answer = await self._call("POST", "/run", json=self._request(job, now))
+        request = self._request(job, now)
+        answer = await self._call("POST", "/run", json=request, lost=TranscoderUnknown)
         try:
             return _Accepted.model_validate_json(answer.content).id
         except ValidationError as error:
-            raise TranscoderUnavailable("RunPod's answer to /run has no job id") from error
+            raise TranscoderUnknown("RunPod's answer to /run has no job id") from error
 
     def _request(self, job: TranscodingJob, now: datetime) -> dict[str, object]:
         public = self._settings.public_app_url
@@ -119,7 +137,7 @@ class RunpodTranscoder:
         """The job's state; None when RunPod does not know it (results are kept 30 minutes)."""
         try:
             answer = await self._call("GET", f"/status/{job_id}")
-        except _Unknown:
+        except _NotFound:
             return None
         try:
             found = _Status.model_validate_json(answer.content)
@@ -136,31 +154,64 @@ class RunpodTranscoder:
         """Stop the job if it still runs; an unknown job is stopped already."""
         try:
             await self._call("POST", f"/cancel/{job_id}")
-        except _Unknown:
+        except _NotFound:
             return
 
     async def ping(self) -> None:
         """`TranscoderRejected` or `TranscoderUnavailable` unless the endpoint answers us."""
         await self._call("GET", "/health")
 
-    async def _call(self, method: str, path: str, json: object = None) -> httpx.Response:
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        json: object = None,
+        lost: type[TranscoderUnavailable] = TranscoderUnavailable,
+    ) -> httpx.Response:
+        """A 2xx answer. `lost` is raised where the request may have arrived and no answer came."""
         url = f"/v2/{self._settings.runpod_endpoint_id}{path}"
         try:
             async with asyncio.timeout(self._limit_s):
                 answer = await self._client.request(method, url, json=json)
+        except NOT_SENT as error:
+            name = type(error).__name__
+            raise TranscoderUnavailable(f"RunPod could not be reached: {name}") from error
         except (httpx.HTTPError, TimeoutError) as error:
-            raise TranscoderUnavailable(f"RunPod did not answer: {type(error).__name__}") from error
-        if answer.status_code == 404:
-            raise _Unknown("RunPod does not know the endpoint or the job (404)")
-        if answer.status_code == 429 or answer.status_code >= 500:
-            raise TranscoderUnavailable(f"RunPod answered {answer.status_code}")
-        if answer.status_code >= 300:
-            raise TranscoderRejected(f"RunPod refused the request ({answer.status_code})")
+            raise lost(f"RunPod did not answer: {type(error).__name__}") from error
+        _check(answer, lost)
         return answer
 
 
-class _Unknown(TranscoderRejected):
+class _NotFound(TranscoderRejected):
     """404: no such job, or no such endpoint."""
+
+
+def _check(answer: httpx.Response, lost: type[TranscoderUnavailable]) -> None:
+    status = answer.status_code
+    if status == HTTPStatus.NOT_FOUND:
+        raise _NotFound("RunPod does not know the endpoint or the job (404)")
+    if status in LOST_BEHIND_GATEWAY:
+        raise lost(f"RunPod answered {status}")
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
+        raise TranscoderUnavailable(f"RunPod answered {status}", _retry_after_s(answer))
+    if status in KEY_REFUSED:
+        raise TranscoderForbidden(f"RunPod refused our key ({status})")
+    if status >= 300:
+        raise TranscoderRejected(f"RunPod refused the request ({status})")
+
+
+def _retry_after_s(answer: httpx.Response) -> float | None:
+    """The pause that RunPod asks for (RFC 9110, 10.2.3: seconds or a date), within bounds."""
+    text = answer.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text), MAX_RETRY_AFTER_S)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    # "-0000" says that the zone is unknown: parsed without one, meant as UTC.
+    left_s = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(left_s, 0.0), MAX_RETRY_AFTER_S)
 
 
 @asynccontextmanager

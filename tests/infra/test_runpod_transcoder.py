@@ -10,7 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from domain.errors import TranscoderError, TranscoderRejected, TranscoderUnavailable
+from domain.errors import (
+    TranscoderError,
+    TranscoderForbidden,
+    TranscoderRejected,
+    TranscoderUnavailable,
+)
 from domain.ports import JobPhase, JobState
 from gpu_worker.contract import JobInput
 from infra.embedded.ports import free_port
@@ -107,7 +112,7 @@ async def test_wrong_key_is_rejected(on_stand_in: Settings, runpod: RunpodEndpoi
     )
     async with open_transcoder(wrong) as transcoder:
         for raised in await calls(transcoder):
-            assert type(raised) is TranscoderRejected
+            assert type(raised) is TranscoderForbidden
             assert "401" in str(raised)
             assert "rpa_sesame" not in str(raised)
 
