@@ -84,8 +84,9 @@ class Operation:
     """What it answers in, by Accept where there are several."""
     problems: tuple[int, ...] = ()
     """Problem statuses beside those every operation can answer."""
-    webhook: bool = False
-    """Whether it works on the database connections that are kept for webhooks."""
+    reserved: bool = False
+    """Whether it works on the reserved database connections: reports of work that is paid for, and
+    the probe that decides whether they reach us."""
 
     def route(self, authenticator: Authenticator) -> Route:
         """The Starlette route that authenticates, authorises, parses, and only then calls."""
@@ -99,7 +100,7 @@ class Operation:
 
     def _services(self, request: Request) -> Services:
         services: Services = request.app.state.services
-        return (self.webhook and services.for_webhooks) or services
+        return (self.reserved and services.reserved) or services
 
     async def _authorised(self, request: Request, authenticator: Authenticator) -> Principal | None:
         if not self.roles:

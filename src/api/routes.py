@@ -89,7 +89,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST", "/api/transcoding/webhook", webhooks.worker_webhook,
         "The worker's signed callback (Standard Webhooks)",
-        {200: WebhookAck}, raw_body=Report, problems=(401, 413, 422), webhook=True,
+        {200: WebhookAck}, raw_body=Report, problems=(401, 413, 422), reserved=True,
         headers={
             "webhook-id": "Names the message; a second delivery changes nothing.",
             "webhook-timestamp": "Unix seconds, within five minutes.",
@@ -99,7 +99,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST", "/api/transcoding/webhook/{token}", webhooks.runpod_webhook,
         "RunPod's native webhook, by a token in its URL",
-        {200: WebhookAck}, problems=(401, 413), webhook=True,
+        {200: WebhookAck}, problems=(401, 413), reserved=True,
     ),
     Operation(
         "GET", "/api/audit/events", audit.read_ledger,
@@ -120,7 +120,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", "/livez", health.livez, "The process answers", {200: Health}),
     Operation(
         "GET", "/readyz", health.readyz,
-        "Database, schema and bucket answer", {200: Health, 503: Health},
+        "Database, schema and bucket answer", {200: Health, 503: Health}, reserved=True,
     ),
     Operation(
         "GET", "/metrics", metrics.read_metrics,

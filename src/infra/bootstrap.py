@@ -44,8 +44,8 @@ class Services:
     uploads: Uploads
     dispatch: Dispatch
     outcomes: Outcomes
-    for_webhooks: "Services | None" = None
-    """The same on connections that nothing else may take, so that reports always get through."""
+    reserved: "Services | None" = None
+    """The same on connections of its own, for what must get through when all others are taken."""
 
 
 @asynccontextmanager
@@ -57,8 +57,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         kept = await stack.enter_async_context(open_pool(dsn, settings.webhook_connections))
         storage = await stack.enter_async_context(open_storage(settings))
         transcoder = await stack.enter_async_context(open_transcoder(settings))
-        for_webhooks = compose(settings, kept, storage, transcoder)
-        yield replace(compose(settings, pool, storage, transcoder), for_webhooks=for_webhooks)
+        reserved = compose(settings, kept, storage, transcoder)
+        yield replace(compose(settings, pool, storage, transcoder), reserved=reserved)
 
 
 def compose(

@@ -157,7 +157,7 @@ class Settings(BaseModel):
     )
     database_connections: int = Field(default=10, gt=1, description="Pool size of a process.")
     webhook_connections: int = Field(
-        default=4, gt=0, description="Connections beside those, for webhooks alone."
+        default=4, gt=0, description="Beside those, kept for webhooks and `/readyz`."
     )
     log_level: NonEmpty = Field(default="INFO", description="Least level that is logged.")
 

@@ -30,6 +30,8 @@ class Proxy:
         """Connections and bytes that got through."""
         self.fired = asyncio.Event()
         """Set when the fault armed last has acted."""
+        self.held = 0
+        """How many connections are held now, in one direction or the other."""
         self._fault: Fault | None = None
         self._counted = 0
         self._counting = False
@@ -162,7 +164,9 @@ class Proxy:
             case Action.BLACKHOLE:
                 connection.swallowed.add(fault.stage)
             case Action.HOLD:
+                self.held += 1
                 await self._released.wait()
+                self.held -= 1
             case Action.DELAY:
                 await asyncio.sleep(fault.delay_s)
 
