@@ -88,7 +88,7 @@ def test_installed_wheel_finds_its_migrations(tmp_path: Path) -> None:
     assert sorted(Path(file).stem for file in files) == ALL
 
 
-async def test_processes_that_start_together_apply_each_migration_once(
+async def test_f40_processes_that_start_together_apply_each_migration_once(
     bare_dsn: str, dsn: str
 ) -> None:
     processes = await asyncio.gather(*(start_process(bare_dsn) for _ in range(PROCESSES)))
@@ -102,7 +102,9 @@ async def test_migrating_again_applies_nothing(bare_dsn: str) -> None:
     assert await migrate(bare_dsn) == []
 
 
-async def test_migration_cut_half_way_leaves_nothing_and_the_next_succeeds(bare_dsn: str) -> None:
+async def test_f40_migration_cut_half_way_leaves_nothing_for_the_next(
+    bare_dsn: str,
+) -> None:
     holder, watcher = await asyncpg.connect(bare_dsn), await asyncpg.connect(bare_dsn)
     # An uncommitted table of a name that the migration needs holds it up in its middle.
     in_the_way = holder.transaction()
@@ -132,7 +134,7 @@ async def terminate_blocked(watcher: "asyncpg.Connection[asyncpg.Record]") -> No
     raise AssertionError("nothing was held up")
 
 
-async def test_schema_is_required_before_and_found_after(bare_dsn: str) -> None:
+async def test_f40_schema_is_required_before_and_found_after(bare_dsn: str) -> None:
     async with open_pool(bare_dsn, 2) as pool:
         with pytest.raises(SchemaBehind, match="codex-media migrate") as behind:
             await require_current(pool)

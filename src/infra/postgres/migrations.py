@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 from pogo_core.util import migrate as pogo
 
-from infra.postgres.pool import CONNECT_TIMEOUT_S, Pool, SchemaBehind
+from infra.postgres.pool import APP_ROLE, CONNECT_TIMEOUT_S, Pool, SchemaBehind
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -45,8 +45,12 @@ async def migrate(dsn: str) -> list[str]:
 
 async def require_current(pool: Pool) -> None:
     """`SchemaBehind` unless every migration of this version is applied."""
-    async with pool.acquire() as connection:
-        missing = {path.stem for path in MIGRATIONS.glob("*.sql")} - await _applied(connection)
+    try:
+        async with pool.acquire() as connection:
+            missing = {path.stem for path in MIGRATIONS.glob("*.sql")} - await _applied(connection)
+    except asyncpg.InsufficientPrivilegeError:
+        # They come with a migration, so one that was cut short leaves the list unreadable.
+        raise SchemaBehind([f"the rights of {APP_ROLE}"]) from None
     if missing:
         raise SchemaBehind(sorted(missing))
 
