@@ -15,7 +15,7 @@ from botocore.client import BaseClient
 
 from api.schemas import UploadOut
 from infra.settings import load
-from tests.api.gpu import completion
+from tests.api.gpu import failure
 from tests.api.service import running
 from tests.api.studio import VIDEO, Studio
 from tests.faults.fault import Action, Fault, Stage
@@ -81,12 +81,11 @@ async def upload(studio: Studio, proxy: Proxy, books: Books, fault: Fault) -> No
 async def report(studio: Studio, proxy: Proxy, books: Books, fault: Fault) -> None:
     """A worker's report, whose append meets `fault`."""
     job = await studio.transcoding()
-    studio.gpu.write(job)
-    told, message_id = completion(job), f"msg_{uuid4()}"
-    finishing = fault._replace(once_seen=b"media.transcoding_completed")
-    answer = await acknowledged(proxy, finishing, lambda: studio.gpu.report(told, message_id))
-    assert (answer.status_code, answer.json()["verdict"]) == (200, "ready"), fault
-    whole = [*REQUESTED, "transcoding_submitted", "transcoding_completed"]
+    told, message_id = failure(job), f"msg_{uuid4()}"
+    ending = fault._replace(once_seen=b"media.transcoding_failed")
+    answer = await acknowledged(proxy, ending, lambda: studio.gpu.report(told, message_id))
+    assert (answer.status_code, answer.json()["verdict"]) == (200, "failed"), fault
+    whole = [*REQUESTED, "transcoding_submitted", "transcoding_failed"]
     assert await books.types(job.media_id) == whole, fault
 
 

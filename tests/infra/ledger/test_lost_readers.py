@@ -15,6 +15,7 @@ from tests.infra.lives import REQUESTED, live
 
 LIVES = 2 * PAGE // sum(len(events) for events in REQUESTED) + 10
 """Whose events fill two pages and begin a third."""
+WRITERS = 20
 CUTS = (0, 1, 3000, 200_000, 600_000, 900_000)
 """Bytes of answers after which a reader's connection is lost: before, in and after a page."""
 
@@ -49,7 +50,9 @@ class Follower:
 async def write(pool: Pool, settings: Settings, count: int) -> None:
     """So many lives, sealed."""
     store, sealer = PostgresEventStore(pool), Sealer(pool, settings)
-    await asyncio.gather(*(live(store, REQUESTED, uuid4()) for _ in range(count)))
+    for done in range(0, count, WRITERS):
+        now = min(WRITERS, count - done)
+        await asyncio.gather(*(live(store, REQUESTED, uuid4()) for _ in range(now)))
     while await sealer.seal_once():
         continue
 
