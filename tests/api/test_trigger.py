@@ -81,7 +81,7 @@ async def test_an_upload_stands_while_runpod_is_away_and_is_sent_later(
         waiting = await service.services.pool.fetchrow("SELECT * FROM outbox")
         assert waiting is not None
         assert (waiting["media_id"], waiting["attempt"], waiting["tries"]) == (media_id, 1, 1)
-        assert "RunPod did not answer" in waiting["last_error"]
+        assert "RunPod could not be reached" in waiting["last_error"]
         await service.services.pool.execute("UPDATE outbox SET next_try_at = now()")
         await studio.check_books()
 

@@ -51,7 +51,7 @@ async def test_attempt_waits_for_a_transcoder_that_is_away_until_its_deadline(
         (left,) = await services.pool.fetch("SELECT * FROM outbox")
         assert left["next_try_at"] > datetime.now(UTC)
         assert left["tries"] == 1
-        assert "RunPod did not answer" in left["last_error"]
+        assert "RunPod could not be reached" in left["last_error"]
         assert not await sweep_once(services)
         assert (await item_of(services)).status is Status.TRANSCODING
         await asyncio.sleep(1.5)
