@@ -24,7 +24,8 @@ from tests.infra.embedded.processes import eventually
 from tests.infra.test_pool import taken
 
 FEW = {"DATABASE_CONNECTIONS": "2", "WEBHOOK_CONNECTIONS": "2"}
-MANY = 5
+MANY = 3
+"""More than there are connections, so that held ones would be missed."""
 PATIENCE_S = 20.0
 HOLD = Fault(Stage.TO_SERVER, Action.HOLD, lasting=True)
 

@@ -84,7 +84,7 @@ async def test_f27_database_that_accepts_and_says_nothing_is_not_an_exhausted_po
             assert type(raised.value) is TimeoutError
 
 
-async def test_f27_pool_closes_though_the_database_fell_silent(dsn: str) -> None:
+async def test_f27_statement_ends_and_pool_closes_though_the_database_fell_silent(dsn: str) -> None:
     async with proxied_database(dsn) as (proxy, through), asyncio.timeout(PATIENCE_S):
         async with open_pool(through, SIZE) as pool:
             await asyncio.gather(*(pool.fetchval("SELECT pg_sleep(0.05)") for _ in range(SIZE)))
@@ -92,3 +92,9 @@ async def test_f27_pool_closes_though_the_database_fell_silent(dsn: str) -> None
             with pytest.raises(TimeoutError):
                 await pool.fetchval("SELECT 1", timeout=0.2)
         assert pool.is_closing()
+
+
+async def test_f27_pool_closes_though_somebody_keeps_a_connection(dsn: str) -> None:
+    async with asyncio.timeout(PATIENCE_S), open_pool(dsn, SIZE) as pool:
+        await pool.acquire()
+    assert pool.is_closing()

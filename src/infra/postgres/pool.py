@@ -14,7 +14,7 @@ CONNECT_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 3.0
 """For a free connection of a pool, the opening of a new one included."""
 CLOSE_TIMEOUT_S = 2.0
-"""For a pool's connections to be given back and to say goodbye; then they are cut."""
+"""For a pool's connections to be given back; then they are cut."""
 MAX_QUERIES = 50_000
 MAX_IDLE_S = 300.0
 """After so much use, and so long without any, a connection is replaced."""
@@ -137,8 +137,7 @@ async def open_pool(dsn: str, max_size: int) -> AsyncIterator[Pool]:
 
 
 async def _close(pool: Pool) -> None:
-    # A database that fell silent never says goodbye, and asyncpg would wait for it. When it is
-    # interrupted, it cuts what is still open.
+    # asyncpg waits for whoever still holds a connection, however long. Interrupted, it cuts them.
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await pool.close()
