@@ -3,19 +3,25 @@
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 import asyncpg
-import rfc8785
 
 from domain.errors import ConcurrencyConflict, StoreInterrupted
 from domain.events import Context, Event, StoredEvent
 from domain.handler import event_id
 from domain.media import MediaItem
-from domain.read_model import project
+from domain.read_model import MediaRow, project
 from domain.upcasting import read_event
-from infra.postgres.group_commit import AppendRefused, GroupCommit, Request
+from infra.postgres.canonical_json import canonical_json
+from infra.postgres.group_commit import (
+    AppendRefused,
+    Envelope,
+    Events,
+    GroupCommit,
+    Request,
+    Written,
+)
 from infra.postgres.pool import UNAVAILABLE, Pool
 from infra.postgres.queries import sql
 
@@ -44,29 +50,22 @@ class PostgresEventStore:
         command_id: UUID,
     ) -> list[StoredEvent]:
         """Append in one round trip. Errors are the port's."""
-        request = Request(
-            stream_id=str(media_id),
-            expected_version=expected_version,
-            event_ids=[str(event_id(command_id, index)) for index in range(len(events))],
-            types=[event.type for event in events],
-            schema_versions=[event.schema_version for event in events],
-            payloads=[canonical(event) for event in events],
-            occurred_at=datetime.now(UTC).isoformat(),
-            actor=context.actor,
-            correlation_id=str(context.correlation_id),
-            causation_id=str(context.causation_id) if context.causation_id else None,
-            traceparent=context.traceparent,
-            evidence=context.evidence,
-            projected=dict(project(media_id, item)),
-        )
+        shared = envelope(datetime.now(UTC), context, project(media_id, item))
+        asked = Request(media_id, expected_version, shared, _as_stored(events, command_id))
         try:
-            rows = await self._commit.append(request)
+            answer = await self._commit.append(asked)
+            if answer is None:
+                return await self._appended_before(media_id, asked.events.ids)
         except AppendRefused as error:
             if error.sqlstate == VERSION_CONFLICT:
                 raise ConcurrencyConflict(media_id, expected_version) from error
             raise
         except UNAVAILABLE as error:
             raise StoreInterrupted(f"the database went away: {type(error).__name__}") from error
+        return _appended(asked, events, context, answer)
+
+    async def _appended_before(self, media_id: UUID, ids: list[UUID]) -> list[StoredEvent]:
+        rows = await self._pool.fetch(sql("appended_before"), media_id, ids)
         return [stored(row) for row in rows]
 
     async def now(self) -> datetime:
@@ -77,8 +76,52 @@ class PostgresEventStore:
 
 def canonical(event: Event) -> str:
     """The payload's RFC 8785 text, as stored and hashed."""
-    payload: Any = event.payload()  # rfc8785 names its JSON type privately
-    return rfc8785.dumps(payload).decode()
+    return canonical_json(event.payload())
+
+
+def _as_stored(events: Sequence[Event], command_id: UUID) -> Events:
+    return Events(
+        [event_id(command_id, index) for index in range(len(events))],
+        [event.type for event in events],
+        [event.schema_version for event in events],
+        [canonical(event) for event in events],
+    )
+
+
+def _appended(
+    asked: Request, events: Sequence[Event], context: Context, written: Sequence[Written]
+) -> list[StoredEvent]:
+    """What would be read back, from what was sent and what the database added."""
+    return [
+        StoredEvent(
+            position=added.position,
+            stream_id=asked.stream_id,
+            version=asked.expected_version + index + 1,
+            event_id=asked.events.ids[index],
+            event=event,
+            schema_version=event.schema_version,
+            payload_json=asked.events.payloads[index],
+            context=context,
+            occurred_at=asked.envelope.occurred_at,
+            recorded_at=added.recorded_at,
+            prev_hash=added.prev_hash,
+            hash=added.hash,
+        )
+        for index, (event, added) in enumerate(zip(events, written, strict=True))
+    ]
+
+
+def envelope(occurred_at: datetime, context: Context, row: MediaRow) -> Envelope:
+    """What the events of an append share."""
+    return Envelope(
+        occurred_at,
+        context.actor,
+        context.correlation_id,
+        context.causation_id,
+        context.traceparent,
+        bytes.fromhex(context.evidence) if context.evidence else None,
+        json.dumps(row),
+    )
 
 
 def stored(row: asyncpg.Record) -> StoredEvent:

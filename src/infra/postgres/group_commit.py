@@ -1,24 +1,33 @@
 """Concurrent appends of one process share transactions, and so the wait for the disk.
 
 A caller that is alone is served at once. While every lane is busy, requests gather; the next free
-lane takes them all in one `append_batch`, in which each succeeds or fails by itself. Nothing waits
-for company.
+lane takes them all in one `append_batch`, in which each succeeds or is refused by itself. A batch
+that one of them makes fail as a whole is sent again, each by itself. Nothing waits for company.
 """
 
 import asyncio
-import json
 import logging
 from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import accumulate, chain
 from typing import NamedTuple
+from uuid import UUID
 
 import asyncpg
 
-from infra.postgres.pool import Pool
+from infra.postgres.pool import UNAVAILABLE, Pool
 from infra.postgres.queries import sql
 
 LANES = 2
 """Batches under way at once: one is with the disk while the next one is computed."""
 MAX_BATCH = 64
+STOPPED: tuple[type[Exception], ...] = (
+    *UNAVAILABLE,
+    asyncpg.QueryCanceledError,
+    asyncpg.CrashShutdownError,
+)
+"""What ends a batch though none of its requests is at fault: lost connections, time-outs."""
 
 log = logging.getLogger(__name__)
 
@@ -31,27 +40,53 @@ class AppendRefused(Exception):
         self.sqlstate = sqlstate
 
 
-class Request(NamedTuple):
-    """The arguments of `append_events`, in its order."""
+class Envelope(NamedTuple):
+    """What all events of an append share, in the order of `append_batch`'s arguments."""
 
-    stream_id: str
-    expected_version: int
-    event_ids: list[str]
+    occurred_at: datetime
+    actor: str
+    correlation_id: UUID
+    causation_id: UUID | None
+    traceparent: str | None
+    evidence: bytes | None
+    projected: str
+    """The row of `media_items` after the append, as JSON."""
+
+
+class Events(NamedTuple):
+    """The events of an append, a list for each of `append_batch`'s arguments, in its order."""
+
+    ids: list[UUID]
     types: list[str]
     schema_versions: list[int]
     payloads: list[str]
-    occurred_at: str
-    actor: str
-    correlation_id: str
-    causation_id: str | None
-    traceparent: str | None
-    evidence: str | None
-    projected: dict[str, object]
+
+
+class Request(NamedTuple):
+    """One append."""
+
+    stream_id: UUID
+    expected_version: int
+    envelope: Envelope
+    events: Events
+
+
+class Written(NamedTuple):
+    """What the database added to an appended event."""
+
+    position: int
+    recorded_at: datetime
+    prev_hash: bytes
+    hash: bytes
+
+
+Answer = list[Written] | None
+"""None where the request was sent before: its events are in the stream already."""
 
 
 class _Waiting(NamedTuple):
     request: Request
-    answer: asyncio.Future[list[asyncpg.Record]]
+    answer: asyncio.Future[Answer]
 
 
 class GroupCommit:
@@ -63,9 +98,9 @@ class GroupCommit:
         self._waiting: deque[_Waiting] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
-    async def append(self, request: Request) -> list[asyncpg.Record]:
-        """The appended rows of `events`; `AppendRefused` or a connection's error otherwise."""
-        answer: asyncio.Future[list[asyncpg.Record]] = asyncio.get_running_loop().create_future()
+    async def append(self, request: Request) -> Answer:
+        """What became of each event; `AppendRefused` or a connection's error otherwise."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(request, answer))
         self._open_lane()
         return await answer
@@ -98,12 +133,40 @@ class GroupCommit:
         if not batch:
             return
         try:
-            requests = json.dumps([each.request._asdict() for each in batch])
-            rows = await self._pool.fetch(sql("append"), requests)
+            arguments = _arguments([each.request for each in batch])
+            rows = await self._pool.fetch(sql("append"), *arguments)
+        except STOPPED as error:
+            _fail(batch, error)
+        except asyncpg.PostgresError as error:
+            await self._send_apart(batch, error)
         except Exception as error:  # noqa: BLE001 - goes to every caller as it is
             _fail(batch, error)
-            return
-        _answer(batch, rows)
+        else:
+            _answer(batch, rows)
+
+    async def _send_apart(self, batch: list[_Waiting], error: asyncpg.PostgresError) -> None:
+        """One of them breaks a constraint or cannot be read: the whole batch was rolled back."""
+        if len(batch) > 1:
+            for each in batch:
+                await self._send([each])
+        else:
+            refusal = AppendRefused(error.sqlstate or "", str(error))
+            refusal.__cause__ = error
+            _fail(batch, refusal)
+
+
+def _arguments(requests: Sequence[Request]) -> list[Sequence[object]]:
+    """The requests as `append_batch` takes them: an array for each field."""
+    lasts = list(accumulate(len(request.events.ids) for request in requests))
+    events = zip(*(request.events for request in requests), strict=True)
+    return [
+        [request.stream_id for request in requests],
+        [request.expected_version for request in requests],
+        [1, *(last + 1 for last in lasts[:-1])],
+        lasts,
+        *zip(*(request.envelope for request in requests), strict=True),
+        *(list(chain.from_iterable(lists)) for lists in events),
+    ]
 
 
 def _fail(batch: list[_Waiting], error: Exception) -> None:
@@ -113,12 +176,15 @@ def _fail(batch: list[_Waiting], error: Exception) -> None:
 
 
 def _answer(batch: list[_Waiting], rows: list[asyncpg.Record]) -> None:
-    appended: dict[int, list[asyncpg.Record]] = {place: [] for place in range(len(batch))}
-    for row in rows:
-        answer = batch[row["request"]].answer
-        if row["failure"] and not answer.done():
-            answer.set_exception(AppendRefused(row["failure"], row["message"]))
-        appended[row["request"]].append(row["appended"])
-    for place, each in enumerate(batch):
+    answers: list[Answer] = [[] for _ in batch]
+    for request, failure, message, repeated, *written in rows:
+        answer = batch[request].answer
+        if failure and not answer.done():
+            answer.set_exception(AppendRefused(failure, message))
+        if repeated:
+            answers[request] = None
+        elif (appended := answers[request]) is not None:
+            appended.append(Written(*written))
+    for each, found in zip(batch, answers, strict=True):
         if not each.answer.done():
-            each.answer.set_result(appended[place])
+            each.answer.set_result(found)

@@ -6,7 +6,12 @@ SELECT clock_timestamp();
 
 -- name: append
 -- Appends with projection, outbox and job list: one round trip, one transaction, each by itself.
-SELECT request, failure, message, appended FROM append_batch($1);
+SELECT request, failure, message, repeated, position, recorded_at, prev_hash, hash
+FROM append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
+
+-- name: appended_before
+-- What an earlier sending of the same command appended.
+SELECT * FROM events WHERE stream_id = $1 AND event_id = ANY ($2::uuid[]) ORDER BY version;
 
 -- name: load_stream
 -- A stream's history in order.
