@@ -17,16 +17,20 @@ THREADS = 2
 
 
 class Pgbench:
-    """The insert by pgbench, as prepared statement. The rate is in rows per second."""
+    """A script run by pgbench, its statements prepared."""
 
-    def __init__(self, server: Server, database: str, folder: Path) -> None:
+    def __init__(
+        self, server: Server, database: str, folder: Path, script: str = SCRIPT, each: int = 1
+    ) -> None:
+        """`each`: what one run of the script counts."""
         self._server = server
         self._database = database
-        self._script = folder / "one_row.sql"
-        self._script.write_text(SCRIPT)
+        self._each = each
+        self._script = folder / f"{database}.sql"
+        self._script.write_text(script)
 
     async def rate(self, callers: int, seconds: float) -> float:
-        """Rows per second; pgbench runs whole seconds."""
+        """What the script does, per second; pgbench runs whole seconds."""
         flags = ["-n", "-M", "prepared", "-c", str(callers), "-j", str(min(callers, THREADS))]
         flags += ["-T", str(max(1, round(seconds))), "-f", str(self._script), self._database]
         process = await asyncio.create_subprocess_exec(
@@ -36,7 +40,7 @@ class Pgbench:
         found = re.search(rb"^tps = ([0-9.]+)", output, re.MULTILINE)
         if process.returncode or found is None:
             raise RuntimeError(f"pgbench ended with {process.returncode}")
-        return float(found[1])
+        return self._each * float(found[1])
 
 
 class AsyncpgInsert:

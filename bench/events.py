@@ -16,7 +16,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from bench import ceiling
+from bench import ceiling, server_side
 from bench.contenders import Contender, OurStore
 from bench.database import Server, execute, open_server
 from bench.grown import grow
@@ -72,11 +72,13 @@ async def appends(server: Server, folder: Path, sizes: Sizes) -> None:
     one_row = await server.create("one_row")
     await execute(one_row, ceiling.TABLE)
     ours = OurStore(await server.create_migrated("ours"))
+    await server.create_migrated("in_server")
     contenders: dict[str, Contender] = {
         "ours": ours,
         "naive": naive,
         "library": EventsourcingLibrary(await server.create("library")),
         "pgbench": ceiling.Pgbench(server, "one_row", folder),
+        "in server": await server_side.prepare(server, "in_server", folder),
         "asyncpg": ceiling.AsyncpgInsert(one_row),
     }
     turns = {
@@ -104,6 +106,12 @@ async def appends(server: Server, folder: Path, sizes: Sizes) -> None:
     ratio(
         f"appends, {FEW} callers, to pgbench's one-row insert",
         rates[f"ours {FEW}"],
+        rates[f"pgbench {FEW}"],
+        at_least=0.6,
+    )
+    ratio(
+        f"appends by pgbench, {FEW} callers, to pgbench's one-row insert",
+        rates[f"in server {FEW}"],
         rates[f"pgbench {FEW}"],
         at_least=0.6,
     )

@@ -1,21 +1,29 @@
 """Databases that hold a long history already, made by sets in SQL with valid chains."""
 
+import asyncio
+import time
+from collections import deque
 from uuid import uuid5
 
 import asyncpg
 
 from bench.contenders import CONNECTIONS
-from bench.database import STATEMENT_LIMIT_S, settings_of
+from bench.database import STATEMENT_LIMIT_S, execute, settings_of
 from bench.lives import EVENTS_PER_LIFE, life
 from infra.ledger.sealer import Sealer
 from infra.postgres.event_store import PostgresEventStore
 from infra.postgres.pool import open_pool
+from infra.postgres.queries import sql
 from tests import factories as f
 
-BEGIN = """
+WRITERS = 2
+CHUNK = 10_000
+"""Lives that one writer writes at a time."""
+
+BORN = """
 SET session_replication_role = replica;
-CREATE TEMP TABLE born AS SELECT gen_random_uuid() AS id FROM generate_series(1, {lives});
-INSERT INTO streams SELECT id, 0, '', '' FROM born;
+CREATE TEMP TABLE born AS
+SELECT gen_random_uuid() AS id, ''::bytea AS hash FROM generate_series(1, {lives});
 """
 
 # The life that the store has lived once, again for every item: one version of all at a time.
@@ -31,20 +39,19 @@ WITH template AS (
     FROM (
         SELECT ROW(0, b.id, {version}, gen_random_uuid(), t.type, t.schema_version,
             replace(t.payload::text, '{template}', b.id::text)::json, t.actor, t.correlation_id,
-            NULL, t.traceparent, NULL, t.occurred_at, t.recorded_at, s.hash, '')::events AS e
-        FROM born b JOIN streams s ON s.stream_id = b.id CROSS JOIN template t
+            NULL, t.traceparent, NULL, t.occurred_at, t.recorded_at, b.hash, '')::events AS e
+        FROM born b CROSS JOIN template t
         OFFSET 0
     ) AS made
     RETURNING position, stream_id, hash
 ), queued AS (
     INSERT INTO unsealed SELECT position FROM written
 )
-UPDATE streams s SET version = {version}, hash = w.hash FROM written w
-WHERE s.stream_id = w.stream_id
+UPDATE born SET hash = w.hash FROM written w WHERE born.id = w.stream_id
 """
 
 FINISH = """
-UPDATE streams SET status = 'ready' WHERE version = {version};
+INSERT INTO streams SELECT id, {version}, 'ready', hash FROM born;
 INSERT INTO media_items
 SELECT (jsonb_populate_record(m,
     replace(to_jsonb(m)::text, '{template}', b.id::text)::jsonb)).*
@@ -56,18 +63,26 @@ SETTLE = ("VACUUM ANALYZE", "CHECKPOINT")
 
 async def grow(dsn: str, events: int) -> None:
     """Fill a migrated, empty database with about so many events of ready items, all sealed."""
+    began = time.perf_counter()
     await _live_once(dsn)
-    words = {"template": f.MEDIA_ID, "lives": max(events // EVENTS_PER_LIFE - 1, 0)}
+    lives = max(events // EVENTS_PER_LIFE - 1, 0)
+    chunks = deque(min(CHUNK, lives - begin) for begin in range(0, lives, CHUNK))
+    await asyncio.gather(*(_write(dsn, chunks) for _ in range(WRITERS)))
+    await seal_all(dsn)
+    await execute(dsn, *SETTLE)
+    print(f"  {events:,} events made in {time.perf_counter() - began:.0f} s", flush=True)
+
+
+async def _write(dsn: str, chunks: deque[int]) -> None:
     connection = await asyncpg.connect(dsn, command_timeout=STATEMENT_LIMIT_S)
     try:
-        await connection.execute(BEGIN.format(**words))
-        for version in range(1, EVENTS_PER_LIFE + 1):
-            await connection.execute("ANALYZE streams")
-            await connection.execute(NEXT_VERSION.format(version=version, **words))
-        await connection.execute(FINISH.format(version=EVENTS_PER_LIFE, **words))
-        await seal_all(dsn)
-        for statement in SETTLE:
-            await connection.execute(statement)
+        while chunks:
+            words = {"template": f.MEDIA_ID, "lives": chunks.popleft()}
+            await connection.execute(BORN.format(**words))
+            for version in range(1, EVENTS_PER_LIFE + 1):
+                await connection.execute(NEXT_VERSION.format(version=version, **words))
+            await connection.execute(FINISH.format(version=EVENTS_PER_LIFE, **words))
+            print(f"  written, {len(chunks)} chunks to write", flush=True)
     finally:
         await connection.close()
 
@@ -90,5 +105,5 @@ async def seal_all(dsn: str) -> None:
     """Seal until nothing waits."""
     async with open_pool(dsn, CONNECTIONS) as pool:
         sealer = Sealer(pool, settings_of(dsn))
-        while await pool.fetchval("SELECT EXISTS (SELECT FROM unsealed)"):
-            await sealer.seal_once()
+        while await sealer.seal_once():
+            print(f"  sealed {await pool.fetchval(sql('ledger_size')):,}", flush=True)
