@@ -186,6 +186,31 @@ async def test_end_of_one_attempt_does_not_touch_the_next_in_the_same_batch(
     ]
 
 
+async def test_work_of_a_batch_is_done_for_the_items_it_is_about(
+    store: PostgresEventStore, pool: Pool
+) -> None:
+    ends, runs, waits, asks = (uuid4() for _ in range(4))
+    for media_id in (ends, runs):
+        await append(store, media_id, (), (*f.transcoding()[:-1], submitted(media_id)))
+    await live(store, lives.REQUESTED, waits)
+    await live(store, lives.REGISTERED, asks)
+    before = (*f.transcoding()[:-1],)
+    outcomes = await together(
+        append(store, ends, (*before, submitted(ends)), (f.transcoding_failed(),)),
+        append(store, runs, (*before, submitted(runs)), (f.transcoding_started(),)),
+        append(store, asks, f.uploading(), (f.upload_completed(), f.transcoding_requested())),
+    )
+    assert [type(outcome) for outcome in outcomes] == [list] * 3
+    jobs = await pool.fetch("SELECT media_id, closed_at IS NULL FROM vendor_jobs")
+    assert {tuple(row) for row in jobs} == {(ends, False), (runs, True)}
+    assert {row[0] for row in await pool.fetch("SELECT media_id FROM outbox")} == {waits, asks}
+
+
+def submitted(media_id: UUID) -> Event:
+    """A job that is this item's own."""
+    return f.transcoding_submitted(1, f"job-{media_id}")
+
+
 async def test_command_sent_twice_in_a_batch_is_done_once(
     store: PostgresEventStore, pool: Pool
 ) -> None:
