@@ -1,5 +1,5 @@
 -- calls that may have queued a job, messages that wait, and what pauses dispatch
--- depends: 0003_replay
+-- depends: 0004_append_sets
 
 -- migrate: apply
 

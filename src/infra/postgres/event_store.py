@@ -22,7 +22,7 @@ from infra.postgres.group_commit import (
     Request,
     Written,
 )
-from infra.postgres.pool import UNAVAILABLE, Pool
+from infra.postgres.pool import UNAVAILABLE, Pool, PoolExhausted
 from infra.postgres.queries import sql
 
 VERSION_CONFLICT = "CM001"
@@ -59,6 +59,8 @@ class PostgresEventStore:
         except AppendRefused as error:
             if error.sqlstate == VERSION_CONFLICT:
                 raise ConcurrencyConflict(media_id, expected_version) from error
+            raise
+        except PoolExhausted:  # Nothing was sent.
             raise
         except UNAVAILABLE as error:
             raise StoreInterrupted(f"the database went away: {type(error).__name__}") from error
