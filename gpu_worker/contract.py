@@ -3,23 +3,29 @@
 The service may import this module and `gpu_worker.signature`, and nothing else of the worker. Both
 sides derive every key from ids with :class:`OutputLayout`; a key in a message is only compared.
 
-Field names are camelCase on the wire. Unknown fields are ignored, so that the two sides can be
-upgraded one after the other.
+Field names are camelCase on the wire. Unknown fields are ignored. Each message has a schema version
+of its own, which changes with its shape alone; who reads it accepts the version before, too. So the
+service is upgraded first and the workers after it, one by one.
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 SCHEMA_VERSION: Literal[1] = 1
+"""Of jobs, reports and claims."""
+MANIFEST_SCHEMA_VERSION: Literal[2] = 2
 
 MediaType = Literal["video", "audio"]
 Encoder = Literal["h264_nvenc", "libx264", "aac"]
 """`aac` for audio-only media, which have no video encoder."""
 Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Md5Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+"""RunPod's id of a job. All that were ever seen look like `eaebd6e7-…-u1`; it goes into paths."""
 CreatorId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """A creator's id becomes the first part of every key, so it can hold neither `/` nor `.`."""
 
@@ -54,6 +60,36 @@ class OutputLayout:
         self.preview = f"{self.prefix}preview/preview.m3u8"
         self.thumbnail = f"{creator_id}/thumbnails/media/{media_id}/auto-generated.jpg"
         self.waveform = f"{creator_id}/waveforms/{media_id}/waveform.json"
+
+
+def claims_prefix(creator_id: str, media_id: UUID) -> str:
+    """The folder of the claims of all attempts."""
+    return f"{creator_id}/claims/{media_id}/"
+
+
+def claim_key(creator_id: str, media_id: UUID, attempt: int) -> str:
+    """Where the claim of one attempt lies."""
+    return f"{claims_prefix(creator_id, media_id)}{attempt}"
+
+
+class Claim(WireModel):
+    """Who works on an attempt: an object of its own in the bucket, written on conditions alone.
+
+    Any version is read: a worker that could not read a newer one's claim would take the attempt
+    from under it. What is here now therefore keeps its meaning.
+    """
+
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1)
+    media_id: UUID
+    attempt: int = Field(ge=1)
+    attempt_id: UUID
+    job_id: JobId
+    worker: Visible
+    holder: UUID
+    """New for every run: RunPod may run one job on two machines."""
+    renewals: int = Field(default=0, ge=0)
+    released: bool = False
+    """The run ended without an output; whoever comes next may take the attempt at once."""
 
 
 class JobInput(WireModel):
@@ -161,22 +197,34 @@ class Report(WireModel):
     error: WorkerError | None = None
 
 
+class SupersededOutput(WireModel):
+    """What a run returns to RunPod when another one has its attempt. It reports nothing else."""
+
+    superseded: Literal[True] = True
+    media_id: UUID
+    attempt_id: UUID
+    holder_job_id: JobId
+    """The job that has it; of this attempt, or of a newer one."""
+
+
 class ManifestObject(WireModel):
     """One object of the output, as uploaded."""
 
     key: str
     size: int = Field(ge=0)
     sha256: Sha256Hex
+    md5: Md5Hex | None = None
+    """What most stores give as the ETag of an object put in one piece. Since version 2."""
     content_type: str
 
 
 class Manifest(WireModel):
     """`manifest.json`, written last: an output without it is not finished.
 
-    Lists every other object of the output with size in bytes and SHA-256.
+    Lists every other object of the output with size in bytes, SHA-256 and MD5.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = MANIFEST_SCHEMA_VERSION
     media_id: UUID
     attempt: int = Field(ge=1)
     attempt_id: UUID
@@ -200,3 +248,9 @@ class Manifest(WireModel):
     probe: dict[str, object]
     """What ffprobe said of the input: format and streams, without tags."""
     objects: tuple[ManifestObject, ...]
+
+    @model_validator(mode="after")
+    def _every_object_has_its_md5(self) -> Self:
+        if self.schema_version > 1 and any(item.md5 is None for item in self.objects):
+            raise ValueError("since version 2 every object has its md5")
+        return self

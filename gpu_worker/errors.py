@@ -1,6 +1,7 @@
 """How a job fails.
 
 JobFailed            typed, reported to the service: code, a sentence for the creator
+Superseded           another run has the attempt: this one stops, and reports nothing
 ProcessFailed        ffmpeg or ffprobe ended with an error; the caller decides what it means
 ProcessTimedOut      ffmpeg or ffprobe was killed on its deadline
 ToolMissing          no ffmpeg or ffprobe on this machine
@@ -28,6 +29,14 @@ class JobFailed(Exception):
             retryable=self.code in RETRYABLE_CODES,
             stderr_tail=self.stderr_tail,
         )
+
+
+class Superseded(Exception):
+    """Another run has the attempt, or there is a newer one; `holder_job_id` is its job."""
+
+    def __init__(self, holder_job_id: str) -> None:
+        super().__init__(f"superseded by job {holder_job_id}")
+        self.holder_job_id = holder_job_id
 
 
 class ProcessFailed(Exception):

@@ -1,7 +1,8 @@
 """One RunPod job from its input to its reports.
 
 The bucket's manifest is the last word on a job; the signed callback is its primary report, and
-what is returned to RunPod the second one: keys only, or `{"error": "code: sentence"}`.
+what is returned to RunPod the second one: keys only, or `{"error": "code: sentence"}`. A run that
+finds its attempt claimed by another says so to RunPod alone, and stops.
 """
 
 import asyncio
@@ -11,43 +12,64 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from gpu_worker import manifest
 from gpu_worker.bucket import connect
 from gpu_worker.callback import ProgressBoard, Reporter
-from gpu_worker.contract import JobInput, ReportOutput, WorkerErrorCode
+from gpu_worker.claim import TIMES, AttemptClaim, Times
+from gpu_worker.contract import (
+    JobId,
+    JobInput,
+    Manifest,
+    ReportOutput,
+    SupersededOutput,
+    WireModel,
+    WorkerErrorCode,
+)
 from gpu_worker.downloader import Download
-from gpu_worker.errors import JobFailed
+from gpu_worker.errors import JobFailed, Superseded
 from gpu_worker.manifest import Identity
 from gpu_worker.packager import Packager
 from gpu_worker.settings import WorkerSettings
 from gpu_worker.tools import EncoderChoice, Tools, choose_encoder
 from gpu_worker.uploader import Published, Uploader
 
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
 logger = logging.getLogger(__name__)
 
 Result = dict[str, Any]
 
 
+class Produced(NamedTuple):
+    """What a job has made in a folder, and is still to publish."""
+
+    tree: Path
+    manifest: Manifest
+
+
 class Worker:
     """Runs jobs, one after the other or several at once; knows its encoder after the first."""
 
-    def __init__(self, settings: WorkerSettings, tools: Tools) -> None:
+    def __init__(self, settings: WorkerSettings, tools: Tools, times: Times = TIMES) -> None:
         self._settings = settings
         self._tools = tools
+        self._times = times
         self._encoder: EncoderChoice | None = None
 
     async def handle(self, job: Mapping[str, Any]) -> Result:
         """RunPod's handler. Never raises, unless it is cancelled."""
         try:
             wanted = JobInput.model_validate(job.get("input"))
+            job_id = TypeAdapter(JobId).validate_python(job.get("id"))
         except ValidationError as error:
             return {"error": f"job_invalid: {_first_problem(error)}"}
-        identity = Identity(str(job["id"]), wanted, self._settings.runpod_pod_id)
+        identity = Identity(job_id, wanted, self._settings.runpod_pod_id)
         async with httpx.AsyncClient(follow_redirects=False) as client:
             reporter = Reporter(
                 client,
@@ -57,6 +79,9 @@ class Worker:
             )
             try:
                 output = await self._run_in_time(identity, reporter)
+            except Superseded as loss:
+                logger.info("job %s: %s", identity.job_id, loss)
+                return _superseded(wanted, loss)
             except JobFailed as failure:
                 await reporter.failed(failure.to_wire())
                 return {"error": str(failure)}
@@ -64,11 +89,13 @@ class Worker:
         return _wire(output)
 
     async def _run_in_time(self, identity: Identity, reporter: Reporter) -> ReportOutput:
-        """Run the job; whatever ends it early leaves as :class:`JobFailed`."""
+        """Run the job; what ends it early leaves as :class:`JobFailed` or :class:`Superseded`."""
         deadline = asyncio.timeout(self._settings.max_wall_seconds)
         try:
             async with deadline:
                 return await self._run(identity, reporter)
+        except Superseded:
+            raise
         except JobFailed as failure:
             logger.warning("job %s: %s", identity.job_id, failure)
             raise
@@ -85,7 +112,23 @@ class Worker:
             ) from error
 
     async def _run(self, identity: Identity, reporter: Reporter) -> ReportOutput:
-        started = time.monotonic()
+        """Work while the attempt's claim is ours."""
+        async with connect(self._settings) as client:
+            claim = AttemptClaim(client, self._settings.r2_bucket, identity, self._times)
+            try:
+                await claim.take()
+                return await claim.hold(self._work(client, claim, identity, reporter))
+            except asyncio.CancelledError:
+                await claim.release()
+                raise
+            except Exception as error:
+                if holder := await claim.release():
+                    raise Superseded(holder) from error
+                raise
+
+    async def _work(
+        self, client: "S3Client", claim: AttemptClaim, identity: Identity, reporter: Reporter
+    ) -> ReportOutput:
         board = ProgressBoard()
         with tempfile.TemporaryDirectory(
             prefix="codex-media-", dir=self._settings.work_dir
@@ -94,42 +137,61 @@ class Worker:
             encoder = await self._choose_encoder(room)
             await reporter.started(_with_encoder(reporter.output(), identity, encoder))
             async with reporter.reporting(board, self._settings.progress_interval_seconds):
-                published = await self._produce(room, identity, encoder, board, started)
+                produced = await self._produce(client, room, identity, encoder, board)
+                published = await self._publish(client, claim, identity, produced, board)
         return _completed(reporter.output(), published)
 
     async def _produce(
         self,
+        client: "S3Client",
         room: Path,
         identity: Identity,
         encoder: EncoderChoice,
         board: ProgressBoard,
-        started: float,
-    ) -> Published:
-        """Download, package, upload."""
+    ) -> Produced:
+        """Download and package."""
         settings, job, layout = self._settings, identity.job, identity.layout
-        async with connect(settings) as client:
-            source, tree = room / "input", room / "tree"
-            download = Download(
-                client,
-                settings.r2_bucket,
-                job.input_key,
-                job.input_etag,
-                settings.max_input_bytes,
-                lambda share: board.update("download", share),
-            )
-            await download.to(source)
-            board.update("probe", 1)
-            folder = manifest.make_room(tree, layout)
-            package = await Packager(self._tools, encoder, settings).package(
-                source, job.type, folder, lambda share: board.update("encode", share)
-            )
-            manifest.settle(tree, layout)
-            gpu_seconds = time.monotonic() - started
-            finished = await asyncio.to_thread(manifest.build, tree, package, identity, gpu_seconds)
-            uploader = Uploader(client, settings.r2_bucket, layout, settings.upload_connections)
-            return await uploader.publish(
-                tree, finished, lambda share: board.update("upload", share)
-            )
+        started = time.monotonic()
+        source, tree = room / "input", room / "tree"
+        download = Download(
+            client,
+            settings.r2_bucket,
+            job.input_key,
+            job.input_etag,
+            settings.max_input_bytes,
+            lambda share: board.update("download", share),
+        )
+        await download.to(source)
+        board.update("probe", 1)
+        folder = manifest.make_room(tree, layout)
+        package = await Packager(self._tools, encoder, settings).package(
+            source, job.type, folder, lambda share: board.update("encode", share)
+        )
+        manifest.settle(tree, layout)
+        gpu_seconds = time.monotonic() - started
+        finished = await asyncio.to_thread(manifest.build, tree, package, identity, gpu_seconds)
+        return Produced(tree, finished)
+
+    async def _publish(
+        self,
+        client: "S3Client",
+        claim: AttemptClaim,
+        identity: Identity,
+        produced: Produced,
+        board: ProgressBoard,
+    ) -> Published:
+        settings = self._settings
+        uploader = Uploader(
+            client,
+            settings.r2_bucket,
+            identity.layout,
+            settings.upload_connections,
+            claim.check,
+        )
+        await claim.wait_for_older()
+        return await uploader.publish(
+            produced.tree, produced.manifest, lambda share: board.update("upload", share)
+        )
 
     async def _choose_encoder(self, cwd: Path) -> EncoderChoice:
         if self._encoder is None:
@@ -154,7 +216,14 @@ def _completed(output: ReportOutput, published: Published) -> ReportOutput:
     )
 
 
-def _wire(output: ReportOutput) -> Result:
+def _superseded(job: JobInput, loss: Superseded) -> Result:
+    output = SupersededOutput(
+        media_id=job.media_id, attempt_id=job.attempt_id, holder_job_id=loss.holder_job_id
+    )
+    return _wire(output)
+
+
+def _wire(output: WireModel) -> Result:
     document: Result = json.loads(output.to_json())
     return document
 

@@ -9,6 +9,7 @@ from gpu_worker.contract import JobInput, Manifest, ManifestObject, OutputLayout
 from gpu_worker.packager import Package
 from gpu_worker.playlist import Variant
 
+CHUNK_BYTES = 1024**2
 CONTENT_TYPES = {
     ".m3u8": "application/vnd.apple.mpegurl",
     ".ts": "video/mp2t",
@@ -80,14 +81,24 @@ def build(tree: Path, package: Package, identity: Identity, gpu_seconds: float) 
 def _objects(tree: Path) -> Iterator[ManifestObject]:
     for path in sorted(tree.rglob("*")):
         if path.is_file():
-            with path.open("rb") as content:
-                digest = hashlib.file_digest(content, "sha256").hexdigest()
+            sha256, md5 = _digests(path)
             yield ManifestObject(
                 key=path.relative_to(tree).as_posix(),
                 size=path.stat().st_size,
-                sha256=digest,
+                sha256=sha256,
+                md5=md5,
                 content_type=CONTENT_TYPES[path.suffix],
             )
+
+
+def _digests(path: Path) -> tuple[str, str]:
+    """SHA-256 and MD5 of a file in hex, read once."""
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as content:
+        while chunk := content.read(CHUNK_BYTES):
+            sha256.update(chunk)
+            md5.update(chunk)
+    return sha256.hexdigest(), md5.hexdigest()
 
 
 def _rendition(variant: Variant, layout: OutputLayout) -> Rendition:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from gpu_worker.bucket import STORAGE_ERRORS, code_of, unavailable
 from gpu_worker.contract import Manifest, ManifestObject, OutputLayout
+from gpu_worker.errors import JobFailed
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -35,15 +36,25 @@ class Published(NamedTuple):
 
 
 class Uploader:
-    """Writes one output below its layout's keys."""
+    """Writes one output below its layout's keys.
+
+    `check` is called before everything that changes the bucket, and raises where this run may not
+    any more: see :meth:`gpu_worker.claim.AttemptClaim.check`.
+    """
 
     def __init__(
-        self, client: "S3Client", bucket: str, layout: OutputLayout, connections: int
+        self,
+        client: "S3Client",
+        bucket: str,
+        layout: OutputLayout,
+        connections: int,
+        check: Callable[[], None],
     ) -> None:
         self._client = client
         self._bucket = bucket
         self._layout = layout
         self._connections = asyncio.Semaphore(connections)
+        self._check = check
 
     async def publish(
         self, tree: Path, manifest: Manifest, on_progress: Callable[[float], None]
@@ -69,7 +80,7 @@ class Uploader:
         found = await self._published()
         if found is not None and found.manifest.attempt >= attempt:
             return found
-        await self._client.delete_object(Bucket=self._bucket, Key=self._layout.manifest)
+        await self._delete(self._layout.manifest)
         return None
 
     async def _published(self) -> Published | None:
@@ -103,13 +114,14 @@ class Uploader:
             async with asyncio.TaskGroup() as group:
                 for item in objects:
                     group.create_task(put(item))
-        except* STORAGE_ERRORS as errors:
+        except* (*STORAGE_ERRORS, JobFailed) as errors:
             refusal = errors.exceptions[0]
         else:
             return
-        raise unavailable(refusal) from refusal
+        raise refusal if isinstance(refusal, JobFailed) else unavailable(refusal) from refusal
 
     async def _put(self, key: str, body: bytes, content_type: str, cache_control: str) -> None:
+        self._check()
         # The store compares the MD5 with what arrived, and refuses a damaged body.
         digest = hashlib.md5(body, usedforsecurity=False).digest()
         await self._client.put_object(
@@ -130,7 +142,11 @@ class Uploader:
         async for page in pages:
             for found in page.get("Contents", []):
                 if found["Key"] not in kept:
-                    await self._client.delete_object(Bucket=self._bucket, Key=found["Key"])
+                    await self._delete(found["Key"])
+
+    async def _delete(self, key: str) -> None:
+        self._check()
+        await self._client.delete_object(Bucket=self._bucket, Key=key)
 
     async def _put_manifest(self, manifest: Manifest) -> Published:
         body = manifest.to_json().encode()
@@ -145,6 +161,7 @@ class Uploader:
         return Published(manifest, hashlib.sha256(body).hexdigest())
 
     async def _put_first(self, body: bytes) -> None:
+        self._check()
         await self._client.put_object(
             Bucket=self._bucket,
             Key=self._layout.manifest,

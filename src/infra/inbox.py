@@ -12,8 +12,7 @@ from domain.failure import ErrorCode
 from domain.ports import Channel, Inbox, Message
 from domain.use_cases import Reports
 from domain.use_cases.reports import NativeHint, WorkerReport
-from gpu_worker.contract import OutputLayout, Report
-from infra.runpod_transcoder import JobId
+from gpu_worker.contract import JobId, OutputLayout, Report
 
 PATIENCE_S = 600.0
 """How long a message waits for its attempt to appear: a commit under way, a replica behind."""

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import httpx
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from domain.errors import (
@@ -19,9 +19,8 @@ from domain.errors import (
     TranscoderUnavailable,
     TranscoderUnknown,
 )
-from domain.media import JOB_ID
 from domain.ports import JobPhase, JobState, TranscodingJob
-from gpu_worker.contract import JobInput
+from gpu_worker.contract import JobId, JobInput
 from infra.capability import Capability, mint
 from infra.settings import Settings
 
@@ -47,10 +46,6 @@ PHASES = {
     "CANCELLED": JobPhase.CANCELLED,
     "TIMED_OUT": JobPhase.TIMED_OUT,
 }
-
-
-# It goes into paths and the database; all that were ever seen look like `eaebd6e7-…-u1`.
-JobId = Annotated[str, StringConstraints(pattern=JOB_ID)]
 
 
 class _Accepted(BaseModel):

@@ -33,7 +33,7 @@ class Room(NamedTuple):
     name: str
 
     def uploader(self) -> Uploader:
-        return Uploader(self.client, self.name, LAYOUT, connections=4)
+        return Uploader(self.client, self.name, LAYOUT, 4, lambda: None)
 
     def contents(self) -> dict[str, bytes]:
         """Every object, by key."""
@@ -101,6 +101,7 @@ def output_of(folder: Path, job_id: str, attempt: int = 1) -> Output:
                 key=key,
                 size=len(body),
                 sha256=hashlib.sha256(body).hexdigest(),
+                md5=hashlib.md5(body, usedforsecurity=False).hexdigest(),
                 content_type=TYPES[key.rpartition(".")[2]],
             )
         )
@@ -199,7 +200,7 @@ async def test_an_older_attempts_manifest_that_arrives_meanwhile_does_not_win(
     assert room.read(LAYOUT.manifest) == present.body
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"schemaVersion": 2}', b"endless"])
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"schemaVersion": 3}', b"endless"])
 async def test_a_manifest_that_nobody_can_read_is_replaced(
     room: Room, tmp_path: Path, body: bytes
 ) -> None:

@@ -34,6 +34,7 @@ def listed(objects: Mapping[str, bytes]) -> tuple[ManifestObject, ...]:
             key=key,
             size=len(body),
             sha256=hashlib.sha256(body).hexdigest(),
+            md5=hashlib.md5(body, usedforsecurity=False).hexdigest(),
             content_type="application/octet-stream",
         )
         for key, body in objects.items()

@@ -84,7 +84,7 @@ async def test_manifest_of_another_attempt_does_not_count(open_bucket: OpenBucke
         pytest.param(b"[]", id="list"),
         pytest.param(b"\xff\xfe\x00", id="no text"),
         pytest.param(b"[" * 100_000, id="deep"),
-        pytest.param(b'{"schemaVersion": 2}', id="newer"),
+        pytest.param(b'{"schemaVersion": 3}', id="newer"),
         pytest.param(manifest(duration_seconds=-1).to_json().encode(), id="negative duration"),
         pytest.param(
             manifest().to_json().replace('s":12.5', 's":Infinity').encode(),

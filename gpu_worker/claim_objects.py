@@ -1,0 +1,116 @@
+"""The claims of one media item as objects in the bucket: conditional writes, and reads with an age.
+
+R2, S3, SeaweedFS 4.48 and moto honour `If-None-Match: *` and `If-Match` on PUT, and let one of
+several simultaneous writers win. A store that ignores them will not do: `python -m gpu_worker
+doctor` finds out.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
+from uuid import UUID
+
+from botocore.exceptions import ClientError
+from pydantic import ValidationError
+
+from gpu_worker.bucket import code_of
+from gpu_worker.contract import Claim, claim_key, claims_prefix
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+MAX_CLAIM_BYTES = 64 * 1024
+# 404 is what some stores answer to If-Match where nothing is; 409 is S3's word for "at once".
+REFUSALS = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey", "412"})
+
+logger = logging.getLogger(__name__)
+
+
+class If(TypedDict, total=False):
+    """On what condition a claim is stored."""
+
+    IfNoneMatch: Literal["*"]
+    IfMatch: str
+
+
+UNCLAIMED: If = {"IfNoneMatch": "*"}
+
+
+class FoundClaim(NamedTuple):
+    """A claim as it lies in the bucket; `claim` is None when nobody can read it.
+
+    `age_s` is on the bucket's clock. Headers tell whole seconds: it may be less by up to one.
+    """
+
+    claim: Claim | None
+    etag: str
+    age_s: float
+
+
+class ClaimObjects:
+    """Writes and reads claims. Raises what the S3 client raises, and TimeoutError."""
+
+    def __init__(self, client: "S3Client", bucket: str, creator_id: str, media_id: UUID) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._creator_id = creator_id
+        self._media_id = media_id
+
+    async def put(self, claim: Claim, condition: If) -> str | None:
+        """The new object's ETag; None when the condition does not hold."""
+        try:
+            stored = await self._client.put_object(
+                Bucket=self._bucket,
+                Key=self._key(claim.attempt),
+                Body=claim.to_json().encode(),
+                ContentType="application/json",
+                CacheControl="no-store",
+                **condition,
+            )
+        except ClientError as error:
+            if code_of(error) in REFUSALS:
+                return None
+            raise
+        return stored["ETag"]
+
+    async def read(self, attempt: int) -> FoundClaim | None:
+        """The claim of `attempt`; None when there is none."""
+        try:
+            found = await self._client.get_object(Bucket=self._bucket, Key=self._key(attempt))
+        except ClientError as error:
+            if code_of(error) == "NoSuchKey":
+                return None
+            raise
+        async with found["Body"] as body:
+            text = await body.read() if found["ContentLength"] <= MAX_CLAIM_BYTES else b""
+        told = found["ResponseMetadata"]["HTTPHeaders"].get("date")
+        if told is None:
+            raise TimeoutError("the bucket does not tell the time")
+        age = parsedate_to_datetime(told) - found["LastModified"]
+        return FoundClaim(self._parse(attempt, text), found["ETag"], age.total_seconds())
+
+    async def of(self, wanted: Callable[[int], bool]) -> AsyncIterator[FoundClaim]:
+        """The claims of the `wanted` attempts."""
+        prefix = claims_prefix(self._creator_id, self._media_id)
+        listed = await self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix)
+        for item in listed.get("Contents", []):
+            number = item["Key"].removeprefix(prefix)
+            if not number.isdecimal() or not wanted(int(number)):
+                continue
+            if found := await self.read(int(number)):
+                yield found
+
+    def _key(self, attempt: int) -> str:
+        return claim_key(self._creator_id, self._media_id, attempt)
+
+    def _parse(self, attempt: int, text: bytes) -> Claim | None:
+        """The claim; None, and a word in the log, when `text` is no claim of this attempt."""
+        try:
+            claim = Claim.model_validate_json(text)
+        except ValidationError:
+            claim = None
+        if claim is None or (claim.media_id, claim.attempt) != (self._media_id, attempt):
+            logger.warning("%s is no claim: held by nobody", self._key(attempt))
+            return None
+        return claim
