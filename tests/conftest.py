@@ -18,6 +18,7 @@ from moto.server import ThreadedMotoServer
 from api.auth import Role
 from api.cli.place import mint_token
 from infra.bootstrap import Services, open_services
+from infra.embedded.object_store import BucketKeys, ObjectStore, start_object_store
 from infra.embedded.postgres import start_postgres
 from infra.embedded.runpod_local import RunpodEndpoint, start_runpod_stand_in
 from infra.embedded.stack_secrets import StackSecrets
@@ -121,6 +122,15 @@ def bucket(s3_endpoint: str) -> str:
     client.create_bucket(Bucket=name)
     client.close()
     return name
+
+
+SEAWEED_KEYS = BucketKeys("ourkey", "oursecret")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def seaweed(supervisor: Supervisor) -> ObjectStore:
+    """A second S3 server, which checks signatures; its keys are `SEAWEED_KEYS`."""
+    return await start_object_store(supervisor, SEAWEED_KEYS, "codex-media")
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,14 @@
 """The bucket over its S3 API (Cloudflare R2, SeaweedFS, S3)."""
 
+import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import aioboto3
+import aiohttp
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -15,6 +18,7 @@ from infra.settings import Settings
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef
 
 CONFIG = AioConfig(
     signature_version="s3v4",
@@ -27,6 +31,7 @@ CONFIG = AioConfig(
     max_pool_connections=20,
 )
 PROBE_KEY = "probes/write"
+CHUNK_BYTES = 1024 * 1024
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 
 
@@ -35,10 +40,18 @@ class ObjectTooLarge(Exception):
 
 
 class ListedObject(NamedTuple):
-    """An object in a listing; `size` in bytes."""
+    """An object in a listing; `size` in bytes, `etag` without quotes."""
 
     key: str
     size: int
+    etag: str
+
+
+class AgedObject(NamedTuple):
+    """An object's bytes, and how many seconds ago it was stored, on the bucket's clock."""
+
+    body: bytes
+    age_s: float
 
 
 class S3ObjectStorage:
@@ -98,17 +111,37 @@ class S3ObjectStorage:
 
     async def read(self, key: str, max_bytes: int) -> bytes | None:
         """The object's bytes, or None. `ObjectTooLarge` beyond `max_bytes`."""
+        found = await self.read_aged(key, max_bytes)
+        return found and found.body
+
+    async def read_aged(self, key: str, max_bytes: int) -> AgedObject | None:
+        """The object's bytes and age, or None. `ObjectTooLarge` beyond `max_bytes`."""
         with _translated():
-            try:
-                found = await self._client.get_object(Bucket=self._bucket, Key=key)
-            except ClientError as error:
-                if _code(error) in _MISSING:
-                    return None
-                raise
+            if (found := await self._get(key)) is None:
+                return None
             async with found["Body"] as body:
                 if found["ContentLength"] > max_bytes:
                     raise ObjectTooLarge(f"{key} has more than {max_bytes} bytes")
-                return await body.read()
+                return AgedObject(await body.read(), _age_s(found))
+
+    async def sha256(self, key: str) -> str | None:
+        """The SHA-256 of the object's bytes in hex, read in chunks; or None."""
+        with _translated():
+            if (found := await self._get(key)) is None:
+                return None
+            digest = hashlib.sha256()
+            async with found["Body"] as body:
+                async for chunk in body.iter_chunks(CHUNK_BYTES):
+                    digest.update(chunk)
+        return digest.hexdigest()
+
+    async def _get(self, key: str) -> "GetObjectOutputTypeDef | None":
+        try:
+            return await self._client.get_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                return None
+            raise
 
     async def listing(self, prefix: str) -> AsyncIterator[ListedObject]:
         """Every object under `prefix`."""
@@ -118,7 +151,7 @@ class S3ObjectStorage:
             )
             async for page in pages:
                 for found in page.get("Contents", []):
-                    yield ListedObject(found["Key"], found["Size"])
+                    yield ListedObject(found["Key"], found["Size"], found["ETag"].strip('"'))
 
     async def probe(self) -> None:
         """Write a small object, as workers must be able to. `StorageUnavailable` if that fails."""
@@ -137,8 +170,15 @@ def _translated() -> Iterator[None]:
         yield
     except ClientError as error:
         raise StorageUnavailable(f"the bucket answered {_code(error)}") from error
-    except (BotoCoreError, OSError, TimeoutError) as error:
+    except (BotoCoreError, aiohttp.ClientError, OSError, TimeoutError) as error:
         raise StorageUnavailable(f"the bucket did not answer: {type(error).__name__}") from error
+
+
+def _age_s(found: "GetObjectOutputTypeDef") -> float:
+    told = found["ResponseMetadata"]["HTTPHeaders"].get("date")
+    if told is None:
+        raise StorageUnavailable("the bucket does not tell the time")
+    return (parsedate_to_datetime(told) - found["LastModified"]).total_seconds()
 
 
 def _code(error: ClientError) -> str:

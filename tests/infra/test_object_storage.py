@@ -47,7 +47,7 @@ async def test_listing_goes_beyond_one_page(open_bucket: OpenBucket) -> None:
     for key in (*keys, "manyfold", "m"):
         backend.put_object(open_bucket.name, key, b"xyz")
     found = [found async for found in open_bucket.storage.listing("many/")]
-    assert found == [ListedObject(key, 3) for key in keys]
+    assert found == [ListedObject(key, 3, "d16fb36f0911f878998c136191af705e") for key in keys]
 
 
 async def test_bucket_that_is_there_answers_a_ping(open_bucket: OpenBucket) -> None:
