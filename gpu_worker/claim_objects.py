@@ -90,6 +90,10 @@ class ClaimObjects:
         age = parsedate_to_datetime(told) - found["LastModified"]
         return FoundClaim(self._parse(attempt, text), found["ETag"], age.total_seconds())
 
+    async def remove(self, attempt: int) -> None:
+        """Delete a claim, whoever holds it."""
+        await self._client.delete_object(Bucket=self._bucket, Key=self._key(attempt))
+
     async def of(self, wanted: Callable[[int], bool]) -> AsyncIterator[FoundClaim]:
         """The claims of the `wanted` attempts."""
         prefix = claims_prefix(self._creator_id, self._media_id)

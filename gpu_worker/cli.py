@@ -48,7 +48,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     transcode.add_argument("--creator", default="local", type=_creator_id, metavar="ID")
     transcode.add_argument("--media-id", type=UUID, default=None, metavar="UUID")
     commands.add_parser(
-        "doctor", help="print a JSON list of what is found of ffmpeg, its features, the encoder"
+        "doctor", help="print a JSON list of what is found of ffmpeg, the encoder, the bucket"
     )
     return parser.parse_args(argv)
 

@@ -1,5 +1,6 @@
 """Turns one local file into the whole output of a job, in a folder; knows no bucket and no HTTP."""
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from gpu_worker.waveform import Waveform
 OnProgress = Callable[[float], None]
 """Takes the share of the encode that is done, 0 to 1."""
 MAX_SEGMENT_BYTES = 256 * 1024**2
+CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
+"""What a program brings upon itself: the same file brings it about again."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,22 @@ class Packager:
                 failure.stderr_tail,
             ) from failure
         except ProcessFailed as failure:
-            raise JobFailed(
-                WorkerErrorCode.ENCODE_FAILED,
-                "Converting this file failed on our side; a retry may help.",
-                failure.stderr_tail,
-            ) from failure
+            raise self._failed(failure, wanted) from failure
+
+    def _failed(self, failure: ProcessFailed, wanted: MediaType) -> JobFailed:
+        """The file's doing where ffmpeg crashed on it, unless a GPU's driver had a hand in it."""
+        on_gpu = wanted == "video" and self.encoder.encoder == "h264_nvenc"
+        if -failure.returncode in CRASHES and not on_gpu:
+            return JobFailed(
+                WorkerErrorCode.INPUT_UNSUPPORTED,
+                "Our converter breaks off on this file; please export it again, e.g. as MP4.",
+                f"{failure}",
+            )
+        return JobFailed(
+            WorkerErrorCode.ENCODE_FAILED,
+            "Converting this file failed on our side; a retry may help.",
+            failure.stderr_tail,
+        )
 
     async def _video(
         self, source: ffmpeg.Source, found: MediaProbe, folder: Path, on_progress: OnProgress

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 TIMEOUT_S = 30
-HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "date", "server"}
+HOP_BY_HOP = {"connection", "transfer-encoding", "content-length"}
 
 
 class Request(NamedTuple):
@@ -48,6 +48,8 @@ class FaultyStore:
     url: str
     rule: Rule = lambda _request: None
     seen: list[Request] = field(default_factory=list)
+    dropped: frozenset[str] = frozenset()
+    """Headers, in lower case, that the store never gets to see."""
 
     def puts(self, part: str) -> list[str]:
         """The paths of PUTs so far that hold `part`."""
@@ -72,19 +74,16 @@ def faulty_store(upstream: str) -> Iterator[FaultyStore]:
                 self._answer(verdict.status, [("date", self.date_time_string())], verdict.body)
                 return
             with closing(http.client.HTTPConnection(address, timeout=TIMEOUT_S)) as behind:
-                behind.request(self.command, self.path, body, dict(self.headers.items()))
+                kept = {k: v for k, v in self.headers.items() if k.lower() not in store.dropped}
+                behind.request(self.command, self.path, body, kept)
                 answer = behind.getresponse()
                 content = answer.read()
             if verdict is Fault.ANSWER_LOST:
                 self.close_connection = True
                 return
-            kept = [
-                (name, value)
-                for name, value in answer.getheaders()
-                if name.lower() not in HOP_BY_HOP - {"date"}
-            ]
+            headers = [(k, v) for k, v in answer.getheaders() if k.lower() not in HOP_BY_HOP]
             length = answer.getheader("content-length") if self.command == "HEAD" else None
-            self._answer(answer.status, kept, content, length)
+            self._answer(answer.status, headers, content, length)
 
         def _answer(
             self,

@@ -1,6 +1,7 @@
 """Claims on real stores: of all runs that want an attempt, one at a time has it."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
@@ -205,6 +206,25 @@ def faulty(s3_endpoint: str) -> Iterator[FaultyStore]:
 async def shaky(faulty: FaultyStore, bucket: str) -> AsyncIterator[Item]:
     async with connect(worker_settings(faulty.url, bucket, "test", "test")) as client:
         yield Item(client, bucket)
+
+
+async def test_f17_of_two_runs_that_take_over_the_same_claim_at_once_one_has_it(
+    shaky: Item, faulty: FaultyStore
+) -> None:
+    gone = shaky.run("job-0")
+    await gone.take()
+    await gone.release()
+    faulty.seen.clear()
+    side_by_side = threading.Barrier(2, timeout=PATIENCE_S)
+
+    def rule(request: Request) -> None:
+        if request.method == "PUT":  # twice each: to be refused, and to take over what is free
+            side_by_side.wait()
+
+    faulty.rule = rule
+    holders = await asyncio.gather(taken(shaky.run("job-1")), taken(shaky.run("job-2")))
+
+    assert set(holders) == {None, (await shaky.stored()).job_id}
 
 
 async def test_a_run_whose_answer_was_lost_knows_its_own_claim(

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
@@ -233,6 +234,39 @@ async def test_f34_a_bucket_that_is_full_or_refuses_is_no_fault_of_the_media(
     error = scene.service.of("failed")[0].report["error"]
     assert (error["code"], error["retryable"]) == ("storage_unavailable", True)
     assert layout_of(job).manifest not in await scene.room.keys(layout_of(job).prefix)
+
+
+def script(folder: Path, body: str) -> str:
+    path = folder / "ffmpeg"
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "retryable"),
+    [
+        ("kill -SEGV $$", "input_unsupported", False),
+        ("kill -ABRT $$", "input_unsupported", False),
+        ("kill -KILL $$", "encode_failed", True),
+        ("exit 1", "encode_failed", True),
+    ],
+)
+async def test_f32_media_on_which_ffmpeg_crashes_ends_its_attempt_with_a_code_of_its_own(
+    scene: Scene, tmp_path: Path, body: str, code: str, retryable: bool
+) -> None:
+    """The worker lives on; what kills from outside says nothing of the media."""
+    job = await scene.job("wav", "audio")
+    tools = replace(scene.tools, ffmpeg=script(tmp_path, body))
+    result = await scene._replace(tools=tools).worker().handle(job)
+
+    assert result["error"].startswith(f"{code}: ")
+    (failed,) = scene.service.of("failed")
+    assert (failed.report["error"]["code"], failed.report["error"]["retryable"]) == (
+        code,
+        retryable,
+    )
+    assert (await scene.claim(job)).released
 
 
 async def test_another_job_of_the_attempt_need_not_wait_after_a_failure_or_a_cancellation(

@@ -1,7 +1,7 @@
 """What is published stays published: one manifest an attempt, on an S3 server over HTTP."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID, uuid5
@@ -11,7 +11,8 @@ import pytest
 from botocore.client import BaseClient
 
 from gpu_worker.bucket import connect
-from gpu_worker.contract import Manifest, ManifestObject, OutputLayout
+from gpu_worker.contract import Manifest, ManifestObject, OutputLayout, WorkerErrorCode
+from gpu_worker.errors import JobFailed
 from gpu_worker.settings import WorkerSettings
 from gpu_worker.uploader import Published, Uploader
 from tests.gpu_worker.service import SECRET
@@ -32,8 +33,8 @@ class Room(NamedTuple):
     meddler: BaseClient
     name: str
 
-    def uploader(self) -> Uploader:
-        return Uploader(self.client, self.name, LAYOUT, 4, lambda: None)
+    def uploader(self, check: Callable[[], None] = lambda: None) -> Uploader:
+        return Uploader(self.client, self.name, LAYOUT, 4, check)
 
     def contents(self) -> dict[str, bytes]:
         """Every object, by key."""
@@ -210,3 +211,44 @@ async def test_a_manifest_that_nobody_can_read_is_replaced(
 
     assert await publish(room, output) == output.published
     assert room.read(LAYOUT.manifest) == output.body
+
+
+class Permit:
+    """Lets a run write so many times; then its claim is lost."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def check(self) -> None:
+        if self.left == 0:
+            raise LOST
+        self.left -= 1
+
+
+LOST = JobFailed(WorkerErrorCode.STORAGE_UNAVAILABLE, "The claim ran out.")
+WRITES = 1 + len(KEYS) + 1 + 1
+"""An older attempt's manifest away, the objects, a stray away, the manifest."""
+
+
+@pytest.mark.parametrize("allowed", range(WRITES + 1))
+async def test_a_run_that_lost_its_claim_changes_nothing_more(
+    room: Room, tmp_path: Path, allowed: int
+) -> None:
+    older = output_of(tmp_path, "job-1")
+    stray = f"{LAYOUT.prefix}720p_001.ts"
+    await publish(room, older)
+    room.meddler.put_object(Bucket=room.name, Key=stray, Body=b"stray")
+    before, mine = room.contents(), output_of(tmp_path, "job-2", attempt=2)
+    uploading = room.uploader(Permit(allowed).check).publish(
+        mine.tree, mine.manifest, lambda _share: None
+    )
+    if allowed == WRITES:
+        assert await uploading == mine.published
+        return
+    with pytest.raises(JobFailed) as failure:
+        await uploading
+
+    assert failure.value is LOST
+    after = room.contents()
+    changed = {key for key in before.keys() | after if before.get(key) != after.get(key)}
+    assert len(changed) <= allowed, "what was under way may have been broken off"
