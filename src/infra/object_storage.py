@@ -129,8 +129,8 @@ class S3ObjectStorage:
         with _translated():
             if (found := await self._get(key)) is None:
                 return None
-            digest = hashlib.sha256()
-            async with found["Body"] as body:
+            digest, body = hashlib.sha256(), found["Body"]
+            async with body:
                 async for chunk in body.iter_chunks(CHUNK_BYTES):
                     digest.update(chunk)
         return digest.hexdigest()

@@ -84,7 +84,7 @@ class BucketOutputGate:
             proof = _Proof(expected.key, found.etag, expected.sha256)
             if found.etag != expected.md5 and proof not in self._proven:
                 doubtful.append(proof)
-        return await self._read_all(doubtful)
+        return await self._read_all(doubtful) if doubtful else None
 
     async def _stored(self, layout: OutputLayout) -> dict[str, _Stored]:
         stored = {
