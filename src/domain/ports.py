@@ -183,22 +183,6 @@ class OutputGate(Protocol):
         ...
 
 
-class ClaimHolder(NamedTuple):
-    """Who holds an attempt's claim, and how long ago (seconds on the bucket's clock) it said so."""
-
-    job_id: str
-    age_s: float
-    released: bool
-
-
-class Claims(Protocol):
-    """The bucket's word on which job works on an attempt. Raises `StorageUnavailable`."""
-
-    async def holder(self, creator_id: str, media_id: UUID, attempt: int) -> ClaimHolder | None:
-        """The attempt's claim; None when no job has claimed it."""
-        ...
-
-
 class Lease(NamedTuple):
     """An attempt taken off the outbox for sending. `tries` counts this one."""
 
