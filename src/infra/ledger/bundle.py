@@ -7,6 +7,8 @@ media_items.jsonl  the projection, one row a line
 key.txt            the public key, for convenience: it proves nothing
 """
 
+import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
@@ -19,9 +21,12 @@ README = "README.txt"
 
 FIELDS = 15
 """Lines of an event's text. The payload, the last, is JSON without line breaks."""
+LINES = 1 + FIELDS
+"""Of a record."""
+HASH_BYTES = 32
 MAX_EVENT_BYTES = 16 * 1024 * 1024
-MAX_HEADER_BYTES = 40
-CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = 128 * 1024
+"""Larger ones are slower: they leave the processor's cache."""
 
 README_TEXT = """\
 The ledger of a codex-media service, for proof without the service.
@@ -45,6 +50,10 @@ class BundleUnreadable(Exception):
     code = "bundle_unreadable"
 
 
+UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, UnicodeDecodeError, EOFError)
+"""What is raised where a part of the bundle is missing or damaged."""
+
+
 class RecordBroken(Exception):
     """events.txt has no whole record where that of `seq` must be."""
 
@@ -64,46 +73,56 @@ class Record(NamedTuple):
         return b"%d %d\n%b\n" % (self.seq, len(self.text), self.text)
 
 
-def records(file: IO[bytes]) -> Iterator[Record]:
-    """The records of events.txt, numbered from 1 without a gap; `RecordBroken` otherwise."""
-    buffer, start, seq = b"", 0, 1
-    while True:
-        head_end = buffer.find(b"\n", start, start + MAX_HEADER_BYTES)
-        if head_end >= 0:
-            end = head_end + 1 + _length(buffer[start:head_end], seq)
-            if end < len(buffer):
-                if buffer[end] != 10:
-                    raise RecordBroken(seq, "its record is longer or shorter than it says")
-                yield Record(seq, buffer[head_end + 1 : end])
-                start, seq = end + 1, seq + 1
-                continue
-        elif len(buffer) - start >= MAX_HEADER_BYTES:
-            raise RecordBroken(seq, "its record does not begin with its number and length")
-        more = file.read(CHUNK_BYTES)
-        if not more:
-            break
-        buffer, start = buffer[start:] + more, 0
-    if start < len(buffer):
+def records(file: IO[bytes]) -> Iterator[list[tuple[bytes, ...]]]:
+    """The records of events.txt as their lines, many at a time; `RecordBroken` at the end.
+
+    Whether a record's first line fits its others is for `text_of` to say.
+    """
+    lines: list[bytes] = []
+    seq, rest = 1, b""
+    while len(rest) <= MAX_EVENT_BYTES and (more := file.read(CHUNK_BYTES)):
+        fresh = (rest + more).split(b"\n")
+        rest = fresh.pop()
+        lines += fresh
+        whole = [*zip(*[iter(lines)] * LINES, strict=False)]
+        yield whole
+        seq += len(whole)
+        lines = lines[LINES * len(whole) :]
+    if lines or rest:
         raise RecordBroken(seq, "its record is cut off")
 
 
-def _length(header: bytes, seq: int) -> int:
+def text_of(seq: int, record: tuple[bytes, ...]) -> bytes:
+    """The exact bytes that are hashed; `RecordBroken` if that is not the record of `seq`."""
+    text = b"\n".join(record[1:])
+    if record[0] != b"%d %d" % (seq, len(text)):
+        raise RecordBroken(seq, _broken(record[0], seq))
+    return text
+
+
+def _broken(header: bytes, seq: int) -> str:
     number, _, digits = header.partition(b" ")
     if not (number.isdigit() and digits.isdigit()):
-        raise RecordBroken(seq, "its record does not begin with its number and length")
-    length = int(digits)
+        return "its record does not begin with its number and length"
     if number != b"%d" % seq:
-        raise RecordBroken(seq, f"event {int(number)} stands in its place")
-    if length > MAX_EVENT_BYTES:
-        raise RecordBroken(seq, f"its record claims {length} bytes")
-    return length
+        return f"event {number.decode()} stands in its place"
+    return "its record is longer or shorter than it says"
 
 
-def leaves(file: IO[bytes]) -> Iterator[bytes]:
-    """The hashes of leaves.bin. A last one that is cut off comes as it is."""
-    while chunk := file.read(32 * 4096):
-        for start in range(0, len(chunk), 32):
-            yield chunk[start : start + 32]
+def leaves(file: IO[bytes], count: int) -> list[bytes]:
+    """The next `count` hashes of leaves.bin, or what there is. A last one may be cut off."""
+    data = file.read(HASH_BYTES * count)
+    return [data[start : start + HASH_BYTES] for start in range(0, len(data), HASH_BYTES)]
+
+
+def rows(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of media_items.jsonl."""
+    rest = b""
+    while more := file.read(CHUNK_BYTES):
+        *whole, rest = (rest + more).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest
 
 
 def notes(text: str) -> list[str]:

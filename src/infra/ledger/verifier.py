@@ -1,43 +1,35 @@
-"""Verify a bundle offline. Needs the standard library, Ed25519, and the fold of the domain.
+"""Verify a bundle offline. Needs the standard library, Ed25519 and a JSON parser.
 
-What is checked, in this order. docs/audit.md says what each proves.
+What is checked. docs/audit.md says what each proves.
 
 1. Signatures   every checkpoint is signed by one of the keys
 2. Tree         the leaves have the root that each checkpoint states, and each one that was kept
                 from earlier: so nothing that a checkpoint covers was changed, removed, moved or
                 added. The leaves reach the newest checkpoint.
 3. Events       each event has the hash of its leaf, is the next of its stream, and names the hash
-                of the one before
-4. Projection   the exported rows are what the events fold to (`infra.ledger.projection`)
+                of the one before (`history`)
+4. Projection   the exported rows are what the events fold to (`fold`, `projection`)
+
+3 and 4 are done at the same time as 2, by all cores (`processes`).
 """
 
-import multiprocessing
-import os
 import zipfile
-import zlib
-from binascii import hexlify
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from infra.ledger import bundle, checkpoint, merkle
 from infra.ledger.bundle import BundleUnreadable
 from infra.ledger.checkpoint import Checkpoint, CheckpointInvalid, PublicKey
-from infra.ledger.projection import Share, Wrong, check_file, check_projection
+from infra.ledger.history import MISMATCH, Advance, Broken, Outcome
+from infra.ledger.processes import checking
 
-FORM = b"codex-media.event.v1"
-PARALLEL_EVENTS = 100_000
-"""From here on folding, the slowest part, is shared by all cores: starting them takes a second."""
 STEP = 4096
 """Events between two calls of `advance`."""
 
-PASSES = 3
-Advance = Callable[[int], None]
-"""Called with how many more events were gone through."""
+PASSES = 2
+"""Over the ledger: the tree, and the events."""
 
 
 class Finding(NamedTuple):
@@ -110,7 +102,7 @@ def verify(
         with zipfile.ZipFile(source) as archive:
             advance = _advance(progress, PASSES * archive.getinfo(bundle.LEAVES).file_size // 32)
             return _verify(archive, keys, since, advance)
-    except (zipfile.BadZipFile, zlib.error, KeyError, UnicodeDecodeError, EOFError) as error:
+    except bundle.UNREADABLE as error:
         raise BundleUnreadable(f"the file is not a whole bundle: {error}") from error
 
 
@@ -136,31 +128,11 @@ def _verify(
     verdict.checkpoints = len(marks)
     verdict.covered = max((mark.stated.size for mark in marks), default=0)
     marks += check_signatures(since, verdict, kept=True)
-    with archive.open(bundle.LEAVES) as leaves:
-        proven = check_tree(bundle.leaves(leaves), marks, verdict, advance)
-    with archive.open(bundle.LEAVES) as leaves, archive.open(bundle.EVENTS) as events:
-        check_events(bundle.records(events), bundle.leaves(leaves), proven, verdict, advance)
-    if verdict.ok and verdict.events and not verdict.checkpoints:
-        verdict.findings.append(Finding(1, verdict.events, "no checkpoint covers them"))
-    if verdict.ok:
-        wrong = _check_projection(archive, verdict.events, advance)
-        verdict.findings += sorted(Finding(*each) for each in wrong)
+    with checking(archive, advance) as outcomes:
+        with archive.open(bundle.LEAVES) as leaves:
+            proven = check_tree(leaves, marks, verdict, advance)
+        judge([*outcomes], proven, verdict)
     return verdict
-
-
-def _check_projection(archive: zipfile.ZipFile, events: int, advance: Advance) -> list[Wrong]:
-    cores = os.cpu_count() or 1
-    if events < PARALLEL_EVENTS or cores == 1 or archive.filename is None:
-        with archive.open(bundle.EVENTS) as found, archive.open(bundle.ITEMS) as items:
-            return check_projection(bundle.records(found), items, advance)
-    wrong: list[Wrong] = []
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(cores, mp_context=context) as processes:
-        shares = [Share(number, cores) for number in range(cores)]
-        for part in processes.map(check_file, [Path(archive.filename)] * cores, shares):
-            wrong += part
-            advance(events // cores)
-    return wrong
 
 
 def check_signatures(
@@ -194,16 +166,14 @@ def _names(keys: Iterable[PublicKey]) -> str:
     return " or ".join(f"{key.name} ({key.key_id.hex()})" for key in keys)
 
 
-def check_tree(
-    leaves: Iterator[bytes], marks: Iterable[Mark], verdict: Verdict, advance: Advance
-) -> int:
+def check_tree(leaves: IO[bytes], marks: Iterable[Mark], verdict: Verdict, advance: Advance) -> int:
     """Up to which size the leaves are proven by checkpoints; counts the events."""
     size = proven = proven_by_kept = 0
     frontier: list[bytes] = []
     for mark in sorted(marks, key=lambda mark: mark.stated.size):
         stated = mark.stated
         while size < stated.size:
-            batch = list(islice(leaves, min(STEP, stated.size - size)))
+            batch = bundle.leaves(leaves, min(STEP, stated.size - size))
             if not batch:
                 break
             frontier = merkle.extend(size, frontier, batch)
@@ -219,79 +189,34 @@ def check_tree(
             verdict.findings.append(Finding(first, size, what))
             break
         proven, proven_by_kept = size, size if mark.kept else proven_by_kept
-    rest = sum(1 for _ in leaves)
-    advance(rest)
-    verdict.events = size + rest
+    verdict.events = size
+    while rest := len(bundle.leaves(leaves, STEP)):
+        verdict.events += rest
+        advance(rest)
     return proven
 
 
-class Head(NamedTuple):
-    """The newest event of a stream so far."""
-
-    version: int
-    hash: bytes
-    """In hexadecimal, as the next event names it."""
-    seq: int
-
-
-NOTHING = Head(0, b"", 0)
-
-
-def check_events(
-    records: Iterator[bundle.Record],
-    leaves: Iterator[bytes],
-    proven: int,
-    verdict: Verdict,
-    advance: Advance,
-) -> None:
-    """Each event against its leaf and against the one before it in its stream."""
-    heads: dict[bytes, tuple[int, bytes, int]] = {}  # plain tuples: a third of the time
-    seq = 0
-    try:
-        for seq, text in records:
-            digest = sha256(text).digest()
-            if digest != next(leaves, b""):
-                verdict.findings.append(Finding(seq, seq, _mismatch(seq, proven, verdict)))
-                return
-            fields = text.split(b"\n", bundle.FIELDS - 1)
-            if len(fields) != bundle.FIELDS or fields[0] != FORM:
-                verdict.findings.append(Finding(seq, seq, "it does not have an event's form"))
-                return
-            version, prev_hash, prev_seq = heads.get(fields[1], NOTHING)
-            if fields[2] != b"%d" % (version + 1) or fields[13] != prev_hash:
-                before = Head(version, prev_hash, prev_seq)
-                verdict.findings.append(_broken_chain(seq, fields, before, proven))
-                return
-            heads[fields[1]] = (version + 1, hexlify(digest), seq)
-            if not seq % STEP:
-                advance(STEP)
-    except bundle.RecordBroken as broken:
-        verdict.findings.append(Finding(broken.seq, broken.seq, str(broken)))
-        return
-    except (zipfile.BadZipFile, zlib.error) as error:
-        what = f"the archive is damaged ({error})"
-        verdict.findings.append(Finding(seq + 1, max(verdict.events, seq + 1), what))
-        return
-    verdict.streams = len(heads)
-    advance(seq % STEP)
-    if seq < verdict.events:
-        verdict.findings.append(Finding(seq + 1, seq + 1, "it is missing: the events end before"))
+def judge(outcomes: Sequence[Outcome], proven: int, verdict: Verdict) -> None:
+    """Put together what was found in the shares: the first broken event, else the wrong rows."""
+    verdict.streams = sum(outcome.streams for outcome in outcomes)
+    read = max(outcome.events for outcome in outcomes)
+    broken = [outcome.broken for outcome in outcomes if outcome.broken]
+    if broken:
+        verdict.findings.append(_finding(min(broken), proven, verdict))
+    elif read < verdict.events:
+        what = "it is missing: the events end before"
+        verdict.findings.append(Finding(read + 1, read + 1, what))
+    if verdict.ok and verdict.events and not verdict.checkpoints:
+        verdict.findings.append(Finding(1, verdict.events, "no checkpoint covers them"))
+    if verdict.ok:
+        rows = {Finding(*row) for outcome in outcomes for row in outcome.rows}
+        verdict.findings += sorted(rows)
 
 
-def _mismatch(seq: int, proven: int, verdict: Verdict) -> str:
-    if seq > verdict.events:
-        return "it has no leaf: it was added"
-    if seq <= proven:
-        return "it is not the event that was signed: its hash is not that of its leaf"
-    return "its hash is not that of its leaf"
-
-
-def _broken_chain(seq: int, fields: list[bytes], before: Head, proven: int) -> Finding:
-    stream, version = fields[1].decode("utf-8", "replace"), fields[2].decode("utf-8", "replace")
-    if fields[2] != b"%d" % (before.version + 1):
-        what = f"it is version {version} of {stream}, which is at version {before.version}"
-        return Finding(seq, seq, what)
+def _finding(broken: Broken, proven: int, verdict: Verdict) -> Finding:
+    seq, what, follows, rest = broken
+    if what == MISMATCH and seq <= proven:
+        return Finding(seq, seq, f"it is not the event that was signed: {what}")
     # The one that is older than a checkpoint is proven; of two that are not, it may be either.
-    first = seq if before.seq <= proven else before.seq
-    what = f"event {seq} does not follow event {before.seq} of {stream}: it names another hash"
-    return Finding(first, seq, what)
+    first = follows if follows > proven else seq
+    return Finding(first, max(verdict.events, seq) if rest else seq, what)

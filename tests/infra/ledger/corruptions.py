@@ -251,6 +251,16 @@ def sealed_in_another_form(rng: random.Random, ledger: Ledger) -> Corrupted:
     return _sealed_with(rng, ledger, 0, lambda form: form + b"x")
 
 
+def sealed_with_a_malformed_payload(rng: random.Random, ledger: Ledger) -> Corrupted:
+    bad, row = _copy(ledger), rng.choice(ledger.items)
+    seq = _last_of(ledger, row["id"])
+    head, _, payload = bad.texts[seq - 1].rpartition(b"\n")
+    bad.texts[seq - 1] = head + b"\n" + payload[: rng.randrange(len(payload))]
+    bad.hashed()
+    bad.signed(KEY, bad.sizes)
+    return Corrupted(bad.packed(), seq, True)
+
+
 def row_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
     bad, at = _copy(ledger), rng.randrange(len(ledger.items))
     row = bad.items[at]
@@ -263,6 +273,12 @@ def row_removed(rng: random.Random, ledger: Ledger) -> Corrupted:
     bad, at = _copy(ledger), rng.randrange(len(ledger.items))
     lost = bad.items.pop(at)
     return Corrupted(bad.packed(), _last_of(ledger, lost["id"]), False)
+
+
+def row_shown_twice(rng: random.Random, ledger: Ledger) -> Corrupted:
+    bad = _copy(ledger)
+    bad.items.append(rng.choice(bad.items))
+    return Corrupted(bad.packed(), _last_of(ledger, bad.items[-1]["id"]), True)
 
 
 def _last_of(ledger: Ledger, stream: object) -> int:
@@ -298,6 +314,8 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     sealed_with_another_predecessor,
     sealed_with_another_version,
     sealed_in_another_form,
+    sealed_with_a_malformed_payload,
     row_changed,
     row_removed,
+    row_shown_twice,
 )

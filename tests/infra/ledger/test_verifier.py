@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.ledger import bundle, verifier
+from infra.ledger import bundle, history, processes
 from infra.ledger.bundle import BundleUnreadable
+from infra.ledger.share import Share
 from infra.ledger.verifier import verify
 from tests.infra.ledger.corruptions import CORRUPTIONS, Corruption
 from tests.infra.ledger.ledgers import KEY, OTHER_KEY, Ledger, make, note, seeded
@@ -85,11 +86,49 @@ def test_cores_that_share_the_work_find_what_one_finds(
     del ledger.items[1::4]
     (tmp_path / "bundle.zip").write_bytes(ledger.packed().getvalue())
     alone = verify(tmp_path / "bundle.zip", [KEY.public])
-    monkeypatch.setattr(verifier, "PARALLEL_EVENTS", 0)
+    monkeypatch.setattr(processes, "PARALLEL_EVENTS", 0)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     together = verify(tmp_path / "bundle.zip", [KEY.public])
     assert len(alone.findings) > 4
     assert together.findings == alone.findings
+
+
+@pytest.mark.parametrize("corrupt", CORRUPTIONS, ids=lambda each: each.__name__)
+def test_shares_together_find_what_one_share_finds(corrupt: Corruption) -> None:
+    rng = seeded(corrupt.__name__)
+    for of in (2, 3, 5):
+        with zipfile.ZipFile(corrupt(rng, rng.choice(ledgers())).packed) as archive:
+            alone, *shares = (
+                history.check(archive, share, lambda _: None)
+                for share in (Share(), *(Share(number, of) for number in range(of)))
+            )
+        broken = [share.broken for share in shares if share.broken]
+        assert min(broken, default=None) == alone.broken
+        if alone.broken is None:
+            assert sum(share.streams for share in shares) == alone.streams
+            assert {share.events for share in shares} == {alone.events}
+            assert {row for share in shares for row in share.rows} == {*alone.rows}
+
+
+def test_part_that_a_process_cannot_read_is_told_as_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(make(seeded(10), 2, 2, covered=True).packed()) as whole:
+        kept = {name: whole.read(name) for name in whole.namelist() if name != bundle.ITEMS}
+    with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as archive:
+        for name, data in kept.items():
+            archive.writestr(name, data)
+    monkeypatch.setattr(processes, "PARALLEL_EVENTS", 0)
+    with pytest.raises(BundleUnreadable, match=bundle.ITEMS):
+        verify(tmp_path / "bundle.zip", [KEY.public])
+
+
+def test_process_that_dies_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bundle.zip").write_bytes(make(seeded(11), 2, 2, covered=True).packed().getvalue())
+    monkeypatch.setattr(processes, "PARALLEL_EVENTS", 0)
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(ChildProcessError):
+        verify(tmp_path / "bundle.zip", [KEY.public])
 
 
 def test_empty_ledger_is_clean() -> None:
@@ -100,7 +139,7 @@ def test_progress_reaches_its_total() -> None:
     told: list[tuple[int, int]] = []
     ledger = make(seeded(3), 5, 4)
     verify(ledger.packed(), [KEY.public], progress=lambda *each: told.append(each))
-    assert told[-1] == (3 * len(ledger.texts), 3 * len(ledger.texts))
+    assert told[-1] == (2 * len(ledger.texts), 2 * len(ledger.texts))
 
 
 @pytest.mark.parametrize("lost", [bundle.EVENTS, bundle.LEAVES, bundle.CHECKPOINTS, bundle.ITEMS])
