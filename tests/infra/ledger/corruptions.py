@@ -78,6 +78,16 @@ def number_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
     return Corrupted(bad.packed(), seq, True)
 
 
+def length_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
+    seq = _place(rng, ledger)
+    before = len(Ledger(texts=ledger.texts[: seq - 1]).events())
+    head, events = ledger.events()[:before], ledger.events()[before:]
+    length = len(ledger.texts[seq - 1])
+    other = b"\n%d %d\n" % (seq, length + rng.choice([-7, -1, 1, 7, 10**9]))
+    events = (b"\n" + events).replace(b"\n%d %d\n" % (seq, length), other, 1)[1:]
+    return Corrupted(ledger.packed(head + events), seq, True)
+
+
 def end_of_a_record_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
     seq = _place(rng, ledger)
     end = len(Ledger(texts=ledger.texts[:seq]).events()) - 1
@@ -291,6 +301,7 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     byte_of_the_file,
     byte_of_the_archive,
     number_changed,
+    length_changed,
     end_of_a_record_changed,
     junk_appended,
     removed,
