@@ -129,7 +129,13 @@ class Worker:
     async def _work(
         self, client: "S3Client", claim: AttemptClaim, identity: Identity, reporter: Reporter
     ) -> ReportOutput:
-        board = ProgressBoard()
+        settings, board = self._settings, ProgressBoard()
+        uploader = Uploader(
+            client, settings.r2_bucket, identity.layout, settings.upload_connections, claim.check
+        )
+        if finished := await uploader.finished(identity.job.attempt_id):
+            # The service has forgotten: its database was restored, or every report was lost.
+            return _completed(reporter.output(), finished)
         with tempfile.TemporaryDirectory(
             prefix="codex-media-", dir=self._settings.work_dir
         ) as name:
@@ -138,7 +144,12 @@ class Worker:
             await reporter.started(_with_encoder(reporter.output(), identity, encoder))
             async with reporter.reporting(board, self._settings.progress_interval_seconds):
                 produced = await self._produce(client, room, identity, encoder, board)
-                published = await self._publish(client, claim, identity, produced, board)
+                await claim.wait_for_older()
+                published = await uploader.publish(
+                    produced.tree,
+                    produced.manifest,
+                    lambda share: board.update("upload", share),
+                )
         return _completed(reporter.output(), published)
 
     async def _produce(
@@ -171,27 +182,6 @@ class Worker:
         gpu_seconds = time.monotonic() - started
         finished = await asyncio.to_thread(manifest.build, tree, package, identity, gpu_seconds)
         return Produced(tree, finished)
-
-    async def _publish(
-        self,
-        client: "S3Client",
-        claim: AttemptClaim,
-        identity: Identity,
-        produced: Produced,
-        board: ProgressBoard,
-    ) -> Published:
-        settings = self._settings
-        uploader = Uploader(
-            client,
-            settings.r2_bucket,
-            identity.layout,
-            settings.upload_connections,
-            claim.check,
-        )
-        await claim.wait_for_older()
-        return await uploader.publish(
-            produced.tree, produced.manifest, lambda share: board.update("upload", share)
-        )
 
     async def _choose_encoder(self, cwd: Path) -> EncoderChoice:
         if self._encoder is None:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
 
 from botocore.exceptions import ClientError
 from pydantic import ValidationError
@@ -55,6 +56,17 @@ class Uploader:
         self._layout = layout
         self._connections = asyncio.Semaphore(connections)
         self._check = check
+
+    async def finished(self, attempt_id: UUID) -> Published | None:
+        """What the attempt published already, so that nothing is left to do; None otherwise.
+
+        Raises `storage_unavailable`.
+        """
+        try:
+            found = await self._published()
+        except STORAGE_ERRORS as error:
+            raise unavailable(error) from error
+        return found if found and found.manifest.attempt_id == attempt_id else None
 
     async def publish(
         self, tree: Path, manifest: Manifest, on_progress: Callable[[float], None]

@@ -14,6 +14,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from gpu_worker.bucket import connect
+from gpu_worker.claim import Times
 from gpu_worker.contract import JobInput, Manifest, OutputLayout, ReportOutput
 from gpu_worker.handler import Worker
 from gpu_worker.settings import WorkerSettings
@@ -263,3 +264,18 @@ async def test_storage_that_is_gone_is_told_apart(
 async def test_a_job_without_a_proper_input_is_refused_in_words(worker: Worker) -> None:
     result = await worker.handle({"id": "job-2", "input": {"mediaId": "no uuid"}})
     assert result["error"].startswith("job_invalid: ")
+
+
+async def test_f41_an_attempt_that_was_finished_long_ago_is_reported_and_not_made_again(
+    settings: WorkerSettings, tools: Tools, bucket: "S3Client", service: Receiver, clips: Clips
+) -> None:
+    job = await job_for(bucket, service, clips.sample, "video")
+    first = await Worker(settings, tools).handle(job)
+    stored = await read(bucket, layout_of(job).manifest)
+    await bucket.delete_object(Bucket=BUCKET, Key=job["input"]["inputKey"])
+    await asyncio.sleep(5)  # the claim of the first run is over, by clocks of whole seconds
+    later = Worker(settings, tools, Times(lease_s=3.0))
+    again = await later.handle({**job, "id": "job-2-u1"})
+    assert again == first
+    assert await read(bucket, layout_of(job).manifest) == stored
+    assert service.statuses() == ["started", "completed", "completed"]
