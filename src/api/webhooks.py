@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import time
+from collections.abc import Mapping
 
 from starlette.responses import Response
 
@@ -13,7 +14,8 @@ from domain.ports import Channel
 from gpu_worker.contract import Report
 from gpu_worker.signature import SignatureRefused, verify
 from infra import capability
-from infra.capability import CapabilityRefused
+from infra.bootstrap import Services
+from infra.capability import Capability, CapabilityRefused
 
 MAX_REPORT_BYTES = 64 * 1024
 MAX_NATIVE_BYTES = 1024 * 1024
@@ -25,45 +27,59 @@ log = logging.getLogger(__name__)
 async def worker_webhook(call: Call) -> Response:
     """The worker's signed callback (Standard Webhooks)."""
     body = await limited_body(call.request, MAX_REPORT_BYTES)
-    keys = call.services.settings.webhook_keys
+    verdict = await from_worker(call.services, call.request.headers, body, time.time())
+    return answer(WebhookAck(verdict=verdict))
+
+
+async def from_worker(
+    services: Services, headers: Mapping[str, str], body: bytes, now_s: float
+) -> str:
+    """Verify and take in a callback that came at `now_s` (Unix time); what came of it."""
     try:
-        message_id = verify(keys, call.request.headers, body, time.time())
+        message_id = verify(services.settings.webhook_keys, headers, body, now_s)
     except SignatureRefused as error:
         log.warning("worker webhook refused: %s", error)
         raise ApiError(401, "unauthenticated", "The signature does not verify.") from None
     report = parse(Report, body)
     if report.status == "progress":
-        return answer(WebhookAck(verdict=await _progress(call, report)))
+        return await _progress(services, report)
     about = (report.output.media_id, report.output.attempt)
-    verdict = await call.services.desk.take_in(Channel.WORKER, message_id, *about, body)
-    return answer(WebhookAck(verdict=verdict))
+    return await services.desk.take_in(Channel.WORKER, message_id, *about, body)
 
 
-async def _progress(call: Call, report: Report) -> str:
+async def _progress(services: Services, report: Report) -> str:
     progress, output = report.progress, report.output
     if progress is None:
         return "empty"
-    await call.services.progress.save(
+    await services.progress.save(
         output.media_id, output.attempt, progress.percent, progress.stage, progress.rung
     )
     return "noted"
 
 
 async def runpod_webhook(call: Call) -> Response:
-    """RunPod's own webhook: a hint, made ours by the token in its URL.
+    """RunPod's own webhook: a hint, made ours by the token in its URL."""
+    services, token, now_s = call.services, call.request.path_params["token"], time.time()
+    about = bearer_of(services, token, now_s)
+    body = await limited_body(call.request, MAX_NATIVE_BYTES)
+    verdict = await from_runpod(services, about, body)
+    return answer(WebhookAck(verdict=verdict))
 
-    Its body is kept and not believed: RunPod is asked about the jobs we recorded.
-    """
-    token = call.request.path_params["token"]
+
+def bearer_of(services: Services, token: str, now_s: float) -> Capability:
+    """What a webhook's token allows at `now_s` (Unix time)."""
     try:
-        found = capability.verify(
-            call.services.settings.capability_keys, token, "webhook", time.time()
-        )
+        return capability.verify(services.settings.capability_keys, token, "webhook", now_s)
     except CapabilityRefused as error:
         log.warning("RunPod webhook refused: %s", error)
         raise ApiError(401, "unauthenticated", "The token does not verify.") from None
-    body = await limited_body(call.request, MAX_NATIVE_BYTES)
-    about = (found.media_id, found.attempt)
-    message_id = hashlib.sha256(f"{found.media_id}/{found.attempt}/".encode() + body).hexdigest()
-    verdict = await call.services.desk.take_in(Channel.RUNPOD, message_id, *about, body)
-    return answer(WebhookAck(verdict=verdict))
+
+
+async def from_runpod(services: Services, allowed: Capability, body: bytes) -> str:
+    """Take in a webhook of the bearer of a token; what came of it.
+
+    Its body is kept and not believed: RunPod is asked about the jobs we recorded.
+    """
+    about = (allowed.media_id, allowed.attempt)
+    message_id = hashlib.sha256(f"{about[0]}/{about[1]}/".encode() + body).hexdigest()
+    return await services.desk.take_in(Channel.RUNPOD, message_id, *about, body)

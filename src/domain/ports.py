@@ -9,6 +9,7 @@ from uuid import UUID
 
 from domain.commands import Outputs
 from domain.events import Context, Event, MediaType, StoredEvent
+from domain.lifecycle import Status
 from domain.media import MediaItem
 
 
@@ -289,6 +290,21 @@ class Breakers(Protocol):
 
     async def reset(self, breaker: Breaker) -> None:
         """Let dispatch go on."""
+        ...
+
+
+class Overdue(NamedTuple):
+    """An item whose state has outlived its deadline."""
+
+    media_id: UUID
+    status: Status
+
+
+class Deadlines(Protocol):
+    """States that end by themselves."""
+
+    async def overdue(self, limit: int) -> list[Overdue]:
+        """At most `limit` items that are overdue, the longest first."""
         ...
 
 

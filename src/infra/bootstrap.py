@@ -18,7 +18,12 @@ from infra.postgres.evidence import PostgresEvidence
 from infra.postgres.inbox import PostgresInbox
 from infra.postgres.pool import Pool, open_pool
 from infra.postgres.reads import MediaReads, ProgressBoard
-from infra.postgres.work import PostgresBreakers, PostgresOutbox, PostgresWatchlist
+from infra.postgres.work import (
+    PostgresBreakers,
+    PostgresDeadlines,
+    PostgresOutbox,
+    PostgresWatchlist,
+)
 from infra.runpod_transcoder import RunpodTranscoder, open_transcoder
 from infra.settings import Settings
 
@@ -37,6 +42,7 @@ class Services:
     reads: MediaReads
     progress: ProgressBoard
     breakers: PostgresBreakers
+    deadlines: PostgresDeadlines
     desk: MessageDesk
     evidence: PostgresEvidence
     sealer: Sealer
@@ -90,6 +96,7 @@ def compose(
         reads=MediaReads(pool),
         progress=ProgressBoard(pool),
         breakers=breakers,
+        deadlines=PostgresDeadlines(pool),
         desk=MessageDesk(PostgresInbox(pool, lease), Reports(outcomes, own_keys)),
         evidence=evidence,
         sealer=Sealer(pool, settings),

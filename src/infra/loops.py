@@ -21,7 +21,6 @@ from domain.ports import Breaker
 from infra.bootstrap import Services
 from infra.postgres.pool import UNAVAILABLE, SchemaBehind
 from infra.postgres.replay import check_projection_once
-from infra.postgres.work import overdue
 
 IDLE_S = 1.0
 SEALER_IDLE_S = 0.2
@@ -82,7 +81,7 @@ async def probe_once(services: Services) -> bool:
 
 async def sweep_once(services: Services) -> bool:
     """End every state that is overdue; whether there may be more that can be ended now."""
-    found = await overdue(services.pool, SWEEP_BATCH)
+    found = await services.deadlines.overdue(SWEEP_BATCH)
     ended = [await _end(services, media_id, status) for media_id, status in found]
     return len(found) == SWEEP_BATCH and any(ended)
 

@@ -15,9 +15,9 @@ from infra.postgres.work import (
     FIRST_POLL,
     LAST_POLL,
     LEASE,
+    PostgresDeadlines,
     PostgresOutbox,
     PostgresWatchlist,
-    overdue,
 )
 from tests import factories as f
 from tests.infra import lives
@@ -224,9 +224,12 @@ async def test_overdue_lists_what_outlived_its_deadline_the_longest_first(
     for media_id, life in zip(ids, (lives.REQUESTED, lives.REGISTERED, lives.READY), strict=True):
         await live(store, life, media_id)
     await owner.execute("UPDATE media_items SET deadline_at = now() + interval '1 hour'")
-    assert await overdue(pool, 10) == []
+    assert await PostgresDeadlines(pool).overdue(10) == []
     for age, media_id in enumerate(ids[:2]):
         past = "UPDATE media_items SET deadline_at = now() - $2::interval WHERE id = $1"
         await owner.execute(past, media_id, timedelta(hours=age + 1))
-    assert await overdue(pool, 10) == [(ids[1], Status.UPLOADING), (ids[0], Status.TRANSCODING)]
-    assert await overdue(pool, 1) == [(ids[1], Status.UPLOADING)]
+    assert await PostgresDeadlines(pool).overdue(10) == [
+        (ids[1], Status.UPLOADING),
+        (ids[0], Status.TRANSCODING),
+    ]
+    assert await PostgresDeadlines(pool).overdue(1) == [(ids[1], Status.UPLOADING)]

@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from domain.lifecycle import Status
-from domain.ports import Breaker, Calls, Lease, WatchedJob
+from domain.ports import Breaker, Calls, Lease, Overdue, WatchedJob
 from infra.postgres.pool import Pool
 from infra.postgres.queries import sql
 
@@ -117,7 +117,13 @@ class PostgresBreakers:
         await self.pool.execute(sql("reset"), breaker.value)
 
 
-async def overdue(pool: Pool, limit: int) -> list[tuple[UUID, Status]]:
-    """Items whose state has outlived its deadline, the longest overdue first."""
-    rows = await pool.fetch(sql("overdue"), limit)
-    return [(row["id"], Status(row["status"])) for row in rows]
+@dataclass(frozen=True, slots=True)
+class PostgresDeadlines:
+    """`domain.ports.Deadlines` over a pool."""
+
+    pool: Pool
+
+    async def overdue(self, limit: int) -> list[Overdue]:
+        """Items whose state has outlived its deadline, the longest overdue first."""
+        rows = await self.pool.fetch(sql("overdue"), limit)
+        return [Overdue(row["id"], Status(row["status"])) for row in rows]
