@@ -13,7 +13,13 @@ from tests.fakes.outside import (
     MemoryStorage,
     MemoryTranscoder,
 )
-from tests.fakes.work import MemoryBreakers, MemoryInbox, MemoryOutbox, MemoryWatchlist
+from tests.fakes.work import (
+    MemoryBreakers,
+    MemoryDeadlines,
+    MemoryInbox,
+    MemoryOutbox,
+    MemoryWatchlist,
+)
 
 __all__ = [
     "LEASE",
@@ -21,6 +27,7 @@ __all__ = [
     "MemoryBreakers",
     "MemoryClaims",
     "MemoryDatabase",
+    "MemoryDeadlines",
     "MemoryEventStore",
     "MemoryEvidence",
     "MemoryInbox",

@@ -36,6 +36,7 @@ class JobEntry:
     media_id: UUID
     attempt: int
     next_poll_at: datetime
+    polls: int = 0
     closed: bool = False
 
 

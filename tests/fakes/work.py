@@ -1,10 +1,11 @@
 """Work that is left to do, and messages that wait, in memory."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from domain import ports
+from domain.lifecycle import Status
 from tests.fakes.database import (
     LEASE,
     POLL_INTERVAL,
@@ -75,9 +76,10 @@ class MemoryOutbox:
 
 @dataclass(frozen=True, slots=True)
 class MemoryWatchlist:
-    """Jobs to ask the vendor about; a taken one is due again after `POLL_INTERVAL`."""
+    """Jobs to ask the vendor about; polls of one are `POLL_INTERVAL` apart, growing to `last`."""
 
     database: MemoryDatabase
+    last: timedelta = POLL_INTERVAL
 
     async def take(self) -> ports.WatchedJob | None:
         """Lease the job that is due longest."""
@@ -90,7 +92,8 @@ class MemoryWatchlist:
             return None
         _, job_id = min(due)
         job = self.database.jobs[job_id]
-        job.next_poll_at = self.database.clock + POLL_INTERVAL
+        interval = min(POLL_INTERVAL * 1.5 ** min(job.polls, 20), self.last)
+        job.next_poll_at, job.polls = self.database.clock + interval, job.polls + 1
         return ports.WatchedJob(job_id, job.media_id, job.attempt)
 
     async def find(self, job_id: str) -> ports.WatchedJob | None:
@@ -115,6 +118,26 @@ class MemoryWatchlist:
             job_id
             for job_id, job in self.database.jobs.items()
             if job.media_id == media_id and not job.closed
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryDeadlines:
+    """States that end by themselves, as the rows have them."""
+
+    database: MemoryDatabase
+
+    async def overdue(self, limit: int) -> list[ports.Overdue]:
+        now = self.database.clock
+        late = sorted(
+            (deadline, media_id)
+            for media_id, row in self.database.rows.items()
+            if row["deadline_at"]
+            and (deadline := datetime.fromisoformat(row["deadline_at"])) <= now
+        )
+        return [
+            ports.Overdue(media_id, Status(self.database.rows[media_id]["status"]))
+            for _, media_id in late[:limit]
         ]
 
 

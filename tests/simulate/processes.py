@@ -1,0 +1,83 @@
+"""Hosts with clocks of their own, and processes on them that may end at any await."""
+
+import asyncio
+from collections.abc import Coroutine
+from contextvars import Context, ContextVar, copy_context
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+EPOCH = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+"""The moment at which every schedule begins."""
+EPOCH_S = EPOCH.timestamp()
+
+
+@dataclass(slots=True)
+class Host:
+    """A machine; `skew_s` is how far its clock is ahead."""
+
+    name: str
+    skew_s: float = 0.0
+
+    def time(self) -> float:
+        """Unix time as this machine has it."""
+        return EPOCH_S + now_s() + self.skew_s
+
+
+NOWHERE = Host("nowhere")
+HERE: ContextVar[Host] = ContextVar("HERE", default=NOWHERE)
+"""The machine that the running task runs on."""
+
+
+def now_s() -> float:
+    """Seconds since the schedule began; 0 outside of one."""
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:
+        return 0.0
+
+
+def moment(skew_s: float = 0.0) -> datetime:
+    """The time of day on a clock that is `skew_s` ahead."""
+    return EPOCH + timedelta(seconds=now_s() + skew_s)
+
+
+@dataclass(eq=False, slots=True)
+class Life:
+    """One run of a process, from its start to its end. What it does not get done is lost."""
+
+    host: Host
+    over: bool = False
+    frozen_until: float = 0.0
+    """Stopped (SIGSTOP) until then: its clock goes on, it does not."""
+    tasks: dict[asyncio.Task[Any], None] = field(default_factory=dict)
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """Run `work` as part of the process."""
+        task = asyncio.get_running_loop().create_task(work, context=self._context())
+        self.tasks[task] = None
+        task.add_done_callback(self._forget)
+        return task
+
+    def _context(self) -> Context:
+        context = copy_context()
+        context.run(HERE.set, self.host)
+        return context
+
+    def _forget(self, task: "asyncio.Task[Any]") -> None:
+        self.tasks.pop(task, None)
+        if not task.cancelled():
+            task.exception()
+
+    def end(self) -> None:
+        """`kill -9`: nothing of it has an effect any more."""
+        self.over = True
+        for task in list(self.tasks):
+            task.cancel()
+
+    async def go_on(self) -> None:
+        """Where the process may be stopped or found dead: at every call to the outside."""
+        while not self.over and self.frozen_until > now_s():  # noqa: ASYNC110 - it may be prolonged
+            await asyncio.sleep(self.frozen_until - now_s())
+        if self.over:
+            raise asyncio.CancelledError
