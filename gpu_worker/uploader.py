@@ -5,13 +5,14 @@ import base64
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
 from gpu_worker.bucket import STORAGE_ERRORS, code_of, unavailable
+from gpu_worker.claim_objects import REFUSALS, UNCLAIMED, If
 from gpu_worker.contract import Manifest, ManifestObject, OutputLayout
 from gpu_worker.errors import JobFailed
 
@@ -27,6 +28,7 @@ CACHE_CONTROL = {
     "application/json": "public, max-age=3600",
 }
 MANIFEST_CACHE_CONTROL = "no-cache"
+PUT_TRIES = 4
 
 
 class Published(NamedTuple):
@@ -63,7 +65,7 @@ class Uploader:
         Raises `storage_unavailable`.
         """
         try:
-            found = await self._published()
+            found, _ = await self._published()
         except STORAGE_ERRORS as error:
             raise unavailable(error) from error
         return found if found and found.manifest.attempt_id == attempt_id else None
@@ -74,12 +76,12 @@ class Uploader:
         """Upload everything below `tree` and then the manifest; what is published in the end.
 
         An output of the same attempt that is finished already stays as it is: another job of the
-        attempt was first; so does that of a newer one. The manifest of an older attempt goes before
-        anything is written: from then on its output counts as unfinished. Raises
-        `storage_unavailable`.
+        attempt was first; so does that of a newer one. The manifest of an older attempt stands
+        until ours replaces it: it names its attempt, which is over. Raises `storage_unavailable`.
         """
         try:
-            if standing := await self._standing(manifest.attempt):
+            standing, _ = await self._published()
+            if standing is not None and standing.manifest.attempt >= manifest.attempt:
                 return standing
             await self._put_all(tree, manifest.objects, on_progress)
             await self._remove_strays({item.key for item in manifest.objects})
@@ -87,27 +89,20 @@ class Uploader:
         except STORAGE_ERRORS as error:
             raise unavailable(error) from error
 
-    async def _standing(self, attempt: int) -> Published | None:
-        """What this attempt or a newer one published; any other manifest is removed."""
-        found = await self._published()
-        if found is not None and found.manifest.attempt >= attempt:
-            return found
-        await self._delete(self._layout.manifest)
-        return None
-
-    async def _published(self) -> Published | None:
-        """The manifest that is there; None when there is none, or one that nobody can read."""
+    async def _published(self) -> tuple[Published | None, str | None]:
+        """The manifest that is there (None when nobody can read it), and what is there's ETag."""
         try:
             found = await self._client.get_object(Bucket=self._bucket, Key=self._layout.manifest)
         except ClientError as error:
             if code_of(error) in {"NoSuchKey", "404"}:
-                return None
+                return None, None
             raise
-        body = await found["Body"].read()
+        body, etag = await found["Body"].read(), found["ETag"].strip('"')
         try:
-            return Published(Manifest.model_validate_json(body), hashlib.sha256(body).hexdigest())
+            manifest = Manifest.model_validate_json(body)
         except ValidationError:
-            return None
+            return None, etag
+        return Published(manifest, hashlib.sha256(body).hexdigest()), etag
 
     async def _put_all(
         self, tree: Path, objects: tuple[ManifestObject, ...], on_progress: Callable[[float], None]
@@ -133,17 +128,38 @@ class Uploader:
         raise refusal if isinstance(refusal, JobFailed) else unavailable(refusal) from refusal
 
     async def _put(self, key: str, body: bytes, content_type: str, cache_control: str) -> None:
-        self._check()
+        """Store `body`, on the condition that the key still holds what this run saw there.
+
+        A run that was stopped with a PUT under way and goes on much later must not change what
+        another run has finished meanwhile: by then the key holds something else.
+        """
         # The store compares the MD5 with what arrived, and refuses a damaged body.
-        digest = hashlib.md5(body, usedforsecurity=False).digest()
-        await self._client.put_object(
-            Bucket=self._bucket,
-            Key=key,
-            Body=body,
-            ContentType=content_type,
-            CacheControl=cache_control,
-            ContentMD5=base64.b64encode(digest).decode(),
-        )
+        digest = hashlib.md5(body, usedforsecurity=False)
+        etag = None
+        for _ in range(PUT_TRIES):
+            if await self._put_if(
+                _condition(etag),
+                Key=key,
+                Body=body,
+                ContentType=content_type,
+                CacheControl=cache_control,
+                ContentMD5=base64.b64encode(digest.digest()).decode(),
+            ):
+                return
+            etag = await self._etag(key)
+            if etag == digest.hexdigest():  # stored before, and the answer was lost
+                return
+        raise TimeoutError(f"{key} changed all the time")
+
+    async def _etag(self, key: str) -> str | None:
+        """The ETag of what is at `key`, without quotes; None when nothing is."""
+        try:
+            found = await self._client.head_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            if code_of(error) in {"NoSuchKey", "404"}:
+                return None
+            raise
+        return found["ETag"].strip('"')
 
     async def _remove_strays(self, kept: set[str]) -> None:
         """Delete what an earlier run left under the prefix and this one did not write."""
@@ -161,24 +177,34 @@ class Uploader:
         await self._client.delete_object(Bucket=self._bucket, Key=key)
 
     async def _put_manifest(self, manifest: Manifest) -> Published:
+        """Store ours unless one of this attempt or a newer one is there; which one is."""
         body = manifest.to_json().encode()
-        try:
-            await self._put_first(body)
-        except ClientError as error:
-            if code_of(error) != "PreconditionFailed":
-                raise
-            if standing := await self._standing(manifest.attempt):
+        for _ in range(PUT_TRIES):
+            standing, etag = await self._published()
+            if standing is not None and standing.manifest.attempt >= manifest.attempt:
                 return standing
-            await self._put_first(body)  # What was in the way was an older attempt's.
-        return Published(manifest, hashlib.sha256(body).hexdigest())
+            if await self._put_if(
+                _condition(etag),
+                Key=self._layout.manifest,
+                Body=body,
+                ContentType="application/json",
+                CacheControl=MANIFEST_CACHE_CONTROL,
+            ):
+                return Published(manifest, hashlib.sha256(body).hexdigest())
+        raise TimeoutError("the manifest changed all the time")
 
-    async def _put_first(self, body: bytes) -> None:
+    async def _put_if(self, condition: If, **request: Any) -> bool:
+        """Whether the bucket took the object; its condition did not hold otherwise."""
         self._check()
-        await self._client.put_object(
-            Bucket=self._bucket,
-            Key=self._layout.manifest,
-            Body=body,
-            ContentType="application/json",
-            CacheControl=MANIFEST_CACHE_CONTROL,
-            IfNoneMatch="*",
-        )
+        try:
+            await self._client.put_object(Bucket=self._bucket, **request, **condition)
+        except ClientError as error:
+            if code_of(error) in REFUSALS:
+                return False
+            raise
+        return True
+
+
+def _condition(etag: str | None) -> If:
+    """That the key still holds what has this ETag, or nothing."""
+    return UNCLAIMED if etag is None else {"IfMatch": f'"{etag}"'}

@@ -218,6 +218,7 @@ def manifest_of(job: Job, tree: dict[str, tuple[bytes, str]]) -> Manifest:
                 key=key,
                 size=len(body),
                 sha256=hashlib.sha256(body).hexdigest(),
+                md5=hashlib.md5(body, usedforsecurity=False).hexdigest(),
                 content_type=content_type,
             )
             for key, (body, content_type) in tree.items()

@@ -27,6 +27,7 @@ def environ_of(endpoint: str, bucket: str, work_dir: Path) -> dict[str, str]:
         "R2_REGION": "us-east-1",
         "WEBHOOK_SECRET": SECRET,
         "RUNPOD_POD_ID": "pod-7",
+        "ENCODER": "libx264",
         "X264_PRESET": "superfast",
         "WORK_DIR": str(work_dir),
         "PROGRESS_INTERVAL_SECONDS": "0.1",

@@ -46,7 +46,10 @@ def receiver() -> Iterator[Receiver]:
 
     class Answer(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            body = self.rfile.read(length)
+            if len(body) < length:  # a progress report that the end of its job broke off
+                return
             post = Post({k.lower(): v for k, v in self.headers.items()}, body)
             kept.posts.append(post)
             answers = kept.answers.get(post.report["status"])

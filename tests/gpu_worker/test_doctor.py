@@ -14,7 +14,7 @@ from tests.gpu_worker.jobs import environ_of
 
 @pytest.fixture
 def environ(s3_endpoint: str, bucket: str, tmp_path: Path) -> dict[str, str]:
-    return environ_of(s3_endpoint, bucket, tmp_path) | {"ENCODER": "libx264"}
+    return environ_of(s3_endpoint, bucket, tmp_path)
 
 
 def said_of_claims(environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

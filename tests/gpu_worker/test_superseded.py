@@ -41,6 +41,13 @@ def service() -> Iterator[Receiver]:
         yield kept
 
 
+def script(folder: Path, body: str) -> str:
+    path = folder / "ffmpeg"
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
 class Scene(NamedTuple):
     """A worker whose way to the bucket may be faulty, and what it leaves where."""
 
@@ -61,14 +68,10 @@ class Scene(NamedTuple):
     async def claim(self, job: dict[str, Any]) -> Claim:
         return Claim.model_validate_json(await self.room.read(key_of(job)))
 
-    async def encoding(self) -> None:
-        """Return once the worker says that it encodes."""
-        async with asyncio.timeout(PATIENCE_S):
-            while "encode" not in self._stages():  # noqa: ASYNC110 - it happens elsewhere
-                await asyncio.sleep(0.05)
-
-    def _stages(self) -> set[str]:
-        return {post.report["progress"]["stage"] for post in self.service.of("progress")}
+    def stuck(self, folder: Path) -> "Scene":
+        """The same, with an ffmpeg that leaves `folder/began` and goes on for minutes."""
+        program = script(folder, f"touch {folder}/began; sleep 300")
+        return self._replace(tools=replace(self.tools, ffmpeg=program))
 
 
 def key_of(job: dict[str, Any]) -> str:
@@ -87,9 +90,15 @@ async def seen(happened: threading.Event) -> None:
     assert await asyncio.to_thread(happened.wait, PATIENCE_S)
 
 
-def no_ffmpeg_runs() -> bool:
-    children = psutil.Process().children(recursive=True)
-    return not any("ffmpeg" in child.name() for child in children)
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+async def encoding(folder: Path) -> None:
+    """Return once the stuck ffmpeg runs."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not (folder / "began").exists():  # noqa: ASYNC110 - it happens elsewhere
+            await asyncio.sleep(0.05)
 
 
 async def test_f17_of_two_runs_of_one_job_one_makes_the_output_and_the_other_stops_at_once(
@@ -171,12 +180,11 @@ async def test_f16_after_a_worker_was_killed_mid_upload_the_next_run_makes_the_o
 
 
 async def test_a_run_that_loses_its_attempt_while_it_encodes_stops_and_reports_nothing(
-    scene: Scene,
+    scene: Scene, tmp_path: Path
 ) -> None:
-    job = await scene.job("long", "video")
-    run = asyncio.create_task(scene.worker().handle(job))
-    await scene.encoding()
-    assert not no_ffmpeg_runs()
+    job = await scene.job("wav", "audio")
+    run = asyncio.create_task(scene.stuck(tmp_path).worker().handle(job))
+    await encoding(tmp_path)
     media_id = UUID(job["input"]["mediaId"])
     newer = job["input"] | {"attempt": 2, "attemptId": str(uuid5(media_id, "attempt/2"))}
     second = asyncio.create_task(scene.worker().handle({"id": "job-2-u1", "input": newer}))
@@ -192,17 +200,20 @@ async def test_a_run_that_loses_its_attempt_while_it_encodes_stops_and_reports_n
 
 
 async def test_a_run_that_loses_its_attempt_kills_its_ffmpeg_and_uploads_nothing(
-    scene: Scene,
+    scene: Scene, tmp_path: Path
 ) -> None:
-    job = await scene.job("long", "video")
-    run = asyncio.create_task(scene.worker().handle(job))
-    await scene.encoding()
+    job = await scene.job("wav", "audio")
+    servers = children()
+    run = asyncio.create_task(scene.stuck(tmp_path).worker().handle(job))
+    await encoding(tmp_path)
+    encoders = children() - servers
     claim = await scene.claim(job)
     usurper = claim.model_copy(update={"job_id": "job-2", "holder": UUID(int=2)})
     await scene.room.put(key_of(job), usurper.to_json().encode())
 
     assert (await asyncio.wait_for(run, PATIENCE_S))["holderJobId"] == "job-2"
-    assert no_ffmpeg_runs()
+    assert encoders
+    assert not children() & encoders
     assert scene.faulty.puts("/hls/") == []
     assert not await asyncio.to_thread(os.listdir, scene.work_dir)
     assert scene.service.statuses() == ["started"]
@@ -234,13 +245,6 @@ async def test_f34_a_bucket_that_is_full_or_refuses_is_no_fault_of_the_media(
     error = scene.service.of("failed")[0].report["error"]
     assert (error["code"], error["retryable"]) == ("storage_unavailable", True)
     assert layout_of(job).manifest not in await scene.room.keys(layout_of(job).prefix)
-
-
-def script(folder: Path, body: str) -> str:
-    path = folder / "ffmpeg"
-    path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(0o755)
-    return str(path)
 
 
 @pytest.mark.parametrize(

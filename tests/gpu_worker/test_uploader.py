@@ -146,18 +146,18 @@ async def test_a_second_job_of_an_attempt_leaves_the_first_ones_output_as_it_is(
     assert shares == [], "nothing was sent"
 
 
-async def test_an_older_attempts_manifest_is_gone_before_anything_is_written(
+async def test_an_older_attempts_manifest_stands_until_the_newer_one_replaces_it(
     room: Room, tmp_path: Path
 ) -> None:
     await publish(room, output_of(tmp_path, "job-1"))
     second = output_of(tmp_path, "job-2", attempt=2)
-    seen: list[bool] = []
+    attempts: list[int] = []
 
     def look(_share: float) -> None:
-        seen.append(LAYOUT.manifest in room.contents())
+        attempts.append(Manifest.model_validate_json(room.read(LAYOUT.manifest)).attempt)
 
     assert await room.uploader().publish(second.tree, second.manifest, look) == second.published
-    assert seen == [False] * len(KEYS), "an output half overwritten never counts as finished"
+    assert attempts == [1] * len(KEYS), "it names its attempt, which is over"
     assert room.read(LAYOUT.manifest) == second.body
     assert room.read(KEYS[1]).endswith(b"by job-2")
 
@@ -226,8 +226,8 @@ class Permit:
 
 
 LOST = JobFailed(WorkerErrorCode.STORAGE_UNAVAILABLE, "The claim ran out.")
-WRITES = 1 + len(KEYS) + 1 + 1
-"""An older attempt's manifest away, the objects, a stray away, the manifest."""
+WRITES = 2 * len(KEYS) + 1 + 1
+"""The objects, each refused first where an older attempt's is, a stray away, the manifest."""
 
 
 @pytest.mark.parametrize("allowed", range(WRITES + 1))
@@ -252,3 +252,39 @@ async def test_a_run_that_lost_its_claim_changes_nothing_more(
     after = room.contents()
     changed = {key for key in before.keys() | after if before.get(key) != after.get(key)}
     assert len(changed) <= allowed, "what was under way may have been broken off"
+
+
+async def test_f16_an_output_of_an_earlier_run_is_overwritten_by_the_run_that_has_the_claim(
+    room: Room, tmp_path: Path
+) -> None:
+    for key in KEYS:
+        room.meddler.put_object(Bucket=room.name, Key=key, Body=b"half of an earlier run's")
+    made = output_of(tmp_path, "job-1-u1")
+    assert await publish(room, made) == made.published
+    assert {key: room.read(key) for key in KEYS} == {
+        key: (made.tree / key).read_bytes() for key in KEYS
+    }
+
+
+async def test_f17_a_run_that_slept_through_another_ones_work_changes_none_of_it(
+    room: Room, tmp_path: Path
+) -> None:
+    # It looked at its claim, was stopped with every PUT about to be sent, and goes on after all.
+    slept, finished = output_of(tmp_path, "job-1-u1"), output_of(tmp_path, "job-2-u1")
+    looks = 0
+
+    def check() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            for key in KEYS:
+                body = (finished.tree / key).read_bytes()
+                room.meddler.put_object(Bucket=room.name, Key=key, Body=body)
+            room.put_manifest(finished.body)
+        elif looks > len(KEYS):  # awake again: the lease is over
+            raise LOST
+
+    with pytest.raises(JobFailed):
+        await room.uploader(check).publish(slept.tree, slept.manifest, lambda _share: None)
+    left = {key: (finished.tree / key).read_bytes() for key in KEYS}
+    assert room.contents() == left | {LAYOUT.manifest: finished.body}
