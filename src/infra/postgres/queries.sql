@@ -58,12 +58,13 @@ WHERE (media_id, attempt) = (
 RETURNING media_id, attempt, tries;
 
 -- name: take_dispatch_of
--- Lease one item's attempt for an immediate send, unless somebody has it already.
+-- Lease one item's attempt for an immediate send, unless somebody has it already. An older attempt
+-- can stand beside the newest: it was queued again in the moment in which it ended.
 UPDATE outbox SET next_try_at = clock_timestamp() + $2::interval, tries = tries + 1
 WHERE (media_id, attempt) = (
     SELECT media_id, attempt FROM outbox
     WHERE media_id = $1 AND next_try_at <= clock_timestamp() AND NOT EXISTS (SELECT FROM breakers)
-    FOR UPDATE SKIP LOCKED)
+    ORDER BY attempt DESC LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING media_id, attempt, tries;
 
 -- name: postpone_dispatch
