@@ -30,6 +30,8 @@ CreatorId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]
 """A creator's id becomes the first part of every key, so it can hold neither `/` nor `.`."""
 
 
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""A number that is counted or measured; what a database's integer holds."""
 Visible = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,150}$")]
 """An id or name made by a program: printable ASCII without spaces."""
 
@@ -97,7 +99,7 @@ class JobInput(WireModel):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     media_id: UUID
-    attempt: int = Field(ge=1)
+    attempt: Count
     attempt_id: UUID
     type: MediaType
     creator_id: CreatorId
@@ -152,16 +154,16 @@ class Progress(WireModel):
 class Rendition(WireModel):
     """One variant of the ladder as produced. Rates are measured on the segments, audio included."""
 
-    name: str
+    name: Visible
     """`1080p` … `360p`, or `128k`, `64k` for audio-only media."""
     playlist_key: str
-    codecs: str
+    codecs: Visible
     """RFC 6381 codecs parameter."""
-    bandwidth_bps: int
+    bandwidth_bps: Count
     """Peak over any segment (RFC 8216, 4.3.4.2)."""
-    average_bandwidth_bps: int
-    width: int | None = None
-    height: int | None = None
+    average_bandwidth_bps: Count
+    width: Count | None = None
+    height: Count | None = None
     frame_rate: float | None = None
 
 
@@ -169,7 +171,7 @@ class ReportOutput(WireModel):
     """The `output` of a callback. `started`, `progress` and `failed` carry the ids alone."""
 
     media_id: UUID
-    attempt: int = Field(ge=1)
+    attempt: Count
     attempt_id: UUID
     type: MediaType
     hls_master_key: str | None = None
@@ -226,13 +228,13 @@ class Manifest(WireModel):
 
     schema_version: Literal[1, 2] = MANIFEST_SCHEMA_VERSION
     media_id: UUID
-    attempt: int = Field(ge=1)
+    attempt: Count
     attempt_id: UUID
     job_id: Visible
     type: MediaType
     worker: Visible
     encoder: Encoder
-    encoder_note: str | None = None
+    encoder_note: Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")] | None = None
     input_key: str
     input_etag: str
     hls_master_key: str
@@ -240,8 +242,8 @@ class Manifest(WireModel):
     thumbnail_key: str | None = None
     waveform_key: str | None = None
     duration_seconds: float = Field(gt=0)
-    width: int | None = None
-    height: int | None = None
+    width: Count | None = None
+    height: Count | None = None
     renditions: tuple[Rendition, ...]
     gpu_seconds: float = Field(ge=0)
     """Wall-clock seconds this job held its machine, download and upload included."""

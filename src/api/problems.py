@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
@@ -129,6 +129,11 @@ async def on_unavailable(request: Request, error: Exception) -> Response:
     )
 
 
+async def on_disconnect(_: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler's
+    """The client went away before its body's end: nobody reads this."""
+    return problem(400, "body_incomplete", "The request's body ended too early.")
+
+
 async def on_surprise(request: Request, _: Exception) -> Response:
     """A bug: logged by Starlette with its trace, which the answer never shows."""
     detail = f"{request.method} {_template(request)} failed on our side. The failure was logged."
@@ -144,6 +149,7 @@ def _template(request: Request) -> str:
 HANDLERS: dict[Any, Any] = {
     ApiError: on_api_error,
     HTTPException: on_http_exception,
+    ClientDisconnect: on_disconnect,
     e.DomainError: on_domain_error,
     e.StorageUnavailable: on_unavailable,
     e.TranscoderError: on_unavailable,

@@ -103,6 +103,14 @@ async def test_manifest_of_another_attempt_does_not_count(open_bucket: OpenBucke
             manifest().to_json().replace('s":12.5', 's":Infinity').encode(),
             id="endless",
         ),
+        pytest.param(
+            manifest().to_json().replace('"width":1280', '"width":4294967296').encode(),
+            id="width that no column holds",
+        ),
+        pytest.param(
+            manifest(encoder_note="n").to_json().replace('"n"', '"\\u0000"').encode(),
+            id="note with NUL",
+        ),
     ],
 )
 async def test_malformed_manifest_is_invalid(open_bucket: OpenBucket, body: bytes) -> None:
