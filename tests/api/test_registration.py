@@ -39,7 +39,7 @@ async def test_the_presigned_put_puts_the_file_where_transcoding_looks(studio: S
     assert found == VIDEO.body
 
 
-async def test_a_leaked_upload_url_replaces_nothing(studio: Studio) -> None:
+async def test_f24_a_leaked_upload_url_replaces_nothing(studio: Studio) -> None:
     registered = await studio.register()
     await studio.put(registered.upload, VIDEO.body)
 
@@ -212,7 +212,7 @@ async def test_an_upload_that_has_not_arrived_gets_a_fresh_url(studio: Studio) -
     assert (late.status_code, late.json()["code"]) == (409, "invalid_state")
 
 
-async def test_completing_before_the_file_is_there_is_a_conflict(studio: Studio) -> None:
+async def test_f21_completing_before_the_file_is_there_is_a_conflict(studio: Studio) -> None:
     media_id = (await studio.register()).media.id
 
     answer = await studio.complete(media_id)
@@ -225,7 +225,7 @@ async def test_completing_before_the_file_is_there_is_a_conflict(studio: Studio)
     ("body", "content_type", "told"),
     [(b"short", "video/mp4", "size"), (VIDEO.body, "text/plain", "content type")],
 )
-async def test_a_file_other_than_declared_is_refused_and_may_be_put_right(
+async def test_f22_a_file_other_than_declared_is_refused_and_may_be_put_right(
     studio: Studio, body: bytes, content_type: str, told: str
 ) -> None:
     media_id = (await studio.register()).media.id
@@ -241,7 +241,7 @@ async def test_a_file_other_than_declared_is_refused_and_may_be_put_right(
     assert (await studio.complete(media_id)).status_code == 202
 
 
-async def test_completing_twice_answers_the_same_and_happens_once(studio: Studio) -> None:
+async def test_f23_completing_twice_answers_the_same_and_happens_once(studio: Studio) -> None:
     media_id = await studio.uploaded()
 
     first = await studio.complete(media_id)

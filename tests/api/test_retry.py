@@ -69,7 +69,7 @@ async def test_a_retry_is_refused_for_a_file_that_never_came(studio: Studio) -> 
     assert "never arrived" in answer.json()["detail"]
 
 
-async def test_a_retry_is_in_conflict_with_a_running_job(studio: Studio) -> None:
+async def test_f19_a_retry_is_in_conflict_with_a_running_job(studio: Studio) -> None:
     media_id = (await studio.transcoding()).media_id
 
     answer = await studio.retry(media_id)

@@ -69,7 +69,7 @@ async def test_a_hint_makes_us_ask_soon(studio: Studio) -> None:
     assert await waits_s(studio, job) <= 0
 
 
-async def test_the_body_is_kept_and_not_believed(studio: Studio) -> None:
+async def test_f09_the_body_is_kept_and_not_believed(studio: Studio) -> None:
     job = await studio.transcoding()
     body = json.dumps(
         {"id": job.job_id, "status": "COMPLETED", "output": {"mediaId": str(job.media_id)}}
@@ -103,7 +103,7 @@ async def test_any_body_is_a_hint(studio: Studio, body: bytes) -> None:
     assert await verdicts(studio, job) == ["asking"]
 
 
-async def test_the_same_hint_twice_is_kept_once(studio: Studio) -> None:
+async def test_f06_the_same_hint_twice_is_kept_once(studio: Studio) -> None:
     job = await studio.transcoding()
     url_token = token(studio, job.media_id)
     body = f'{{"id": "{job.job_id}"}}'.encode()
@@ -116,7 +116,7 @@ async def test_the_same_hint_twice_is_kept_once(studio: Studio) -> None:
     assert await verdicts(studio, job) == ["asking"]
 
 
-async def test_a_hint_after_the_end_changes_nothing(studio: Studio) -> None:
+async def test_f07_a_hint_after_the_end_changes_nothing(studio: Studio) -> None:
     job = await studio.ready()
 
     answer = await deliver(studio, token(studio, job.media_id))
@@ -131,7 +131,7 @@ def _flipped(text: str) -> str:
     return text[:-1] + ("A" if text[-1] != "A" else "B")
 
 
-async def test_a_token_that_is_not_ours_is_401_and_leaves_no_trace(studio: Studio) -> None:
+async def test_f08_a_token_that_is_not_ours_is_401_and_leaves_no_trace(studio: Studio) -> None:
     job = await studio.transcoding()
     good, known = token(studio, job.media_id), studio.service.settings.capability_keys[0]
     purpose, media, attempt, expiry, key_id, mac = good.split(".")

@@ -33,7 +33,7 @@ async def studio(shared_settings: Settings, s3: BaseClient) -> AsyncIterator[Stu
 
 
 @pytest.mark.parametrize(("secret", "status"), [(NEW, 200), (OLD, 200), (GONE, 401)])
-async def test_new_and_old_secrets_are_taken(studio: Studio, secret: str, status: int) -> None:
+async def test_f39_new_and_old_secrets_are_taken(studio: Studio, secret: str, status: int) -> None:
     job = await studio.transcoding()
 
     answer = await studio.gpu.deliver(failure(job).to_json().encode(), secret=secret)

@@ -39,7 +39,7 @@ UNSIGNED = {
 
 
 @pytest.mark.parametrize("headers", UNSIGNED.values(), ids=UNSIGNED)
-async def test_what_is_not_signed_is_401_and_leaves_no_trace(
+async def test_f08_what_is_not_signed_is_401_and_leaves_no_trace(
     studio: Studio, headers: dict[str, str]
 ) -> None:
     job = await studio.transcoding()
@@ -54,7 +54,7 @@ async def test_what_is_not_signed_is_401_and_leaves_no_trace(
 @pytest.mark.parametrize(
     ("age_s", "secret"), [(310, None), (-310, None), (0, OTHER_SECRET)], ids=["old", "early", "key"]
 )
-async def test_what_is_signed_wrongly_is_401_and_leaves_no_trace(
+async def test_f08_what_is_signed_wrongly_is_401_and_leaves_no_trace(
     studio: Studio, age_s: int, secret: str | None
 ) -> None:
     job = await studio.transcoding()
@@ -98,7 +98,7 @@ async def test_the_standards_own_library_can_sign_for_us(studio: Studio) -> None
 @pytest.mark.parametrize(
     "body", [b"", b"{}", b"[]", b"nonsense", b'{"jobId": "j", "status": "gone", "output": {}}']
 )
-async def test_a_signed_body_that_is_no_report_is_422(studio: Studio, body: bytes) -> None:
+async def test_f08_a_signed_body_that_is_no_report_is_422(studio: Studio, body: bytes) -> None:
     before = await counts(studio)
 
     answer = await studio.gpu.deliver(body)

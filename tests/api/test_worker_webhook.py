@@ -116,7 +116,7 @@ async def test_the_second_attempt_begins_without_progress(studio: Studio) -> Non
     assert progress.percent == 5.0
 
 
-async def test_a_message_that_comes_twice_happens_once(studio: Studio) -> None:
+async def test_f06_a_message_that_comes_twice_happens_once(studio: Studio) -> None:
     job = await studio.transcoding()
     studio.gpu.write(job)
     message_id = f"msg_{uuid4()}"
@@ -132,14 +132,14 @@ async def test_a_message_that_comes_twice_happens_once(studio: Studio) -> None:
     assert [tuple(row) for row in kept] == [(completion(job).to_json().encode(), "ready")]
 
 
-async def test_a_failure_after_the_end_changes_nothing(studio: Studio) -> None:
+async def test_f07_a_failure_after_the_end_changes_nothing(studio: Studio) -> None:
     job = await studio.ready()
 
     assert (await studio.gpu.fail(job)).json() == {"verdict": "stale"}
     assert (await studio.status(job.media_id)).status == "ready"
 
 
-async def test_an_older_attempt_is_not_listened_to(studio: Studio) -> None:
+async def test_f10_an_older_attempt_is_not_listened_to(studio: Studio) -> None:
     first = await studio.failed()
     await studio.retry(first.media_id)
 
@@ -165,14 +165,14 @@ async def test_an_attempt_id_that_does_not_fit_is_a_mismatch(studio: Studio) -> 
     assert (await studio.status(job.media_id)).status == "transcoding"
 
 
-async def test_success_without_a_manifest_is_not_believed(studio: Studio) -> None:
+async def test_f15_success_without_a_manifest_is_not_believed(studio: Studio) -> None:
     job = await studio.transcoding()
 
     assert (await studio.gpu.report(completion(job))).json() == {"verdict": "transcoding"}
     assert (await studio.status(job.media_id)).status == "transcoding"
 
 
-async def test_a_manifest_whose_objects_are_not_all_there_is_not_believed(studio: Studio) -> None:
+async def test_f15_a_manifest_whose_objects_are_not_all_there_is_not_believed(studio: Studio) -> None:
     job = await studio.transcoding()
     studio.gpu.write(job)
     studio.gpu.put(f"{job.layout.prefix}720p_001.ts", b"cut", "video/mp2t")
@@ -181,7 +181,7 @@ async def test_a_manifest_whose_objects_are_not_all_there_is_not_believed(studio
     await expect_output_invalid(studio, job, "720p_001.ts has 3 bytes")
 
 
-async def test_a_manifest_of_the_attempt_before_is_not_believed(studio: Studio) -> None:
+async def test_f15_a_manifest_of_the_attempt_before_is_not_believed(studio: Studio) -> None:
     first = await studio.transcoding()
     studio.gpu.write(first)
     await studio.gpu.fail(first)
@@ -195,7 +195,7 @@ async def test_a_manifest_of_the_attempt_before_is_not_believed(studio: Studio) 
 @pytest.mark.parametrize(
     "field", ["hls_master_key", "hls_preview_key", "thumbnail_key", "waveform_key"]
 )
-async def test_a_report_that_names_foreign_keys_fails_the_attempt(
+async def test_f12_a_report_that_names_foreign_keys_fails_the_attempt(
     studio: Studio, stranger: Studio, field: str
 ) -> None:
     job = await studio.transcoding()
@@ -218,7 +218,7 @@ async def expect_output_invalid(studio: Studio, job: Job, told: str) -> None:
     assert told in error.message
 
 
-async def test_fields_of_a_newer_worker_are_ignored(studio: Studio) -> None:
+async def test_f33_fields_of_a_newer_worker_are_ignored(studio: Studio) -> None:
     job = await studio.transcoding()
     report = json.loads(failure(job).to_json()) | {"energyJoules": 7}
 

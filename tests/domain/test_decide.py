@@ -119,11 +119,11 @@ def test_a_report_on_an_attempt_that_has_not_begun_is_ignored() -> None:
     given(*f.transcoding(1)).when(f.record_completion(2)).then_nothing()
 
 
-def test_late_completion_after_failure_is_ignored() -> None:
+def test_f07_late_completion_after_failure_is_ignored() -> None:
     given(*f.failed()).when(f.record_completion()).then_nothing()
 
 
-def test_late_failure_after_completion_is_ignored() -> None:
+def test_f07_late_failure_after_completion_is_ignored() -> None:
     given(*f.ready()).when(f.record_failure()).then_nothing()
 
 

@@ -162,13 +162,13 @@ async def test_a_third_attempt_is_refused(world: World) -> None:
     assert len(world.transcoder.submitted) == 2
 
 
-async def test_a_retry_while_a_job_runs_is_refused(world: World) -> None:
+async def test_f19_a_retry_while_a_job_runs_is_refused(world: World) -> None:
     media_id = await world.transcoding()
     with pytest.raises(TranscodingRunning):
         await world.dispatch.retry(media_id, f.CREATOR, world.creator)
 
 
-async def test_two_retries_at_once_begin_one_attempt(world: World) -> None:
+async def test_f18_two_retries_at_once_begin_one_attempt(world: World) -> None:
     media_id = await world.failed()
     await world.dispatch.retry(media_id, f.CREATOR, world.creator)
     with pytest.raises(TranscodingRunning):

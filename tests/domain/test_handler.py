@@ -95,7 +95,7 @@ async def test_a_command_for_an_item_that_does_not_exist_is_denied() -> None:
     assert refusal.value.media_id == f.MEDIA_ID
 
 
-async def test_a_lost_race_is_decided_anew_on_the_newer_state() -> None:
+async def test_f20_a_lost_race_is_decided_anew_on_the_newer_state() -> None:
     inner = await with_history(f.register_media(), f.complete_upload())
     store = RacedEventStore(inner, [f.record_submission(), f.record_start()])
     handled = await handle(store, f.MEDIA_ID, f.record_completion(), f.context())

@@ -94,7 +94,7 @@ async def test_the_manifest_of_an_older_attempt_does_not_complete_a_newer_one(
     assert item.runs(2)
 
 
-async def test_reports_on_an_older_attempt_change_nothing(world: World) -> None:
+async def test_f10_reports_on_an_older_attempt_change_nothing(world: World) -> None:
     media_id = await world.failed()
     before = await world.dispatch.retry(media_id, f.CREATOR, world.creator)
     assert await world.outcomes.started(media_id, f.record_start(1), WORKER) == before
@@ -109,14 +109,14 @@ async def test_a_late_completion_does_not_stand_for_the_attempt_that_runs(world:
     assert (await world.outcomes.completed(media_id, 1, JOB, WORKER)).runs(2)
 
 
-async def test_a_completion_after_a_failure_changes_nothing(world: World) -> None:
+async def test_f07_a_completion_after_a_failure_changes_nothing(world: World) -> None:
     media_id = await world.failed()
     await world.leaves(media_id, f.video_outputs())
     item = await world.outcomes.completed(media_id, 1, JOB, WORKER)
     assert item.status is Status.FAILED
 
 
-async def test_a_failure_after_a_completion_changes_nothing(world: World) -> None:
+async def test_f07_a_failure_after_a_completion_changes_nothing(world: World) -> None:
     media_id = await world.transcoding()
     await world.leaves(media_id, f.video_outputs())
     await world.outcomes.completed(media_id, 1, JOB, WORKER)

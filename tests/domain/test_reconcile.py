@@ -23,7 +23,7 @@ async def test_a_job_that_may_still_end_is_asked_about_again(world: World, phase
     assert (await world.item(media_id)).version == 4
 
 
-async def test_a_success_that_nobody_reported_is_found(world: World) -> None:
+async def test_f13_a_success_that_nobody_reported_is_found(world: World) -> None:
     media_id = await world.transcoding()
     world.vendor_says(JOB, JobPhase.SUCCEEDED)
     await world.leaves(media_id, f.video_outputs())
@@ -106,7 +106,7 @@ async def test_outputs_in_the_bucket_outweigh_what_the_vendor_says(
     assert (await world.item(media_id)).status is Status.READY
 
 
-async def test_a_job_that_the_vendor_forgot_after_its_work_is_ready(world: World) -> None:
+async def test_f14_a_job_that_the_vendor_forgot_after_its_work_is_ready(world: World) -> None:
     media_id = await world.transcoding()
     del world.transcoder.jobs[JOB]
     await world.leaves(media_id, f.video_outputs())
@@ -120,7 +120,7 @@ async def lose(world: World, job_id: str) -> None:
     await world.dispatched()
 
 
-async def test_a_lost_job_is_sent_again_within_its_attempt(world: World) -> None:
+async def test_f14_a_lost_job_is_sent_again_within_its_attempt(world: World) -> None:
     media_id = await world.transcoding()
     await lose(world, JOB)
     item = await world.item(media_id)
@@ -137,7 +137,7 @@ async def test_a_cancelled_job_is_a_lost_one(world: World) -> None:
     assert await world.watchlist.open_jobs(media_id) == []
 
 
-async def test_a_job_lost_twice_fails_the_attempt(world: World) -> None:
+async def test_f14_a_job_lost_twice_fails_the_attempt(world: World) -> None:
     media_id = await world.transcoding()
     await lose(world, JOB)
     await lose(world, SECOND_JOB)

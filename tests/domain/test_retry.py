@@ -32,7 +32,7 @@ def test_the_second_failure_is_final() -> None:
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
-def test_a_retry_while_a_job_runs_is_a_conflict_of_its_own_kind(attempt: int) -> None:
+def test_f19_a_retry_while_a_job_runs_is_a_conflict_of_its_own_kind(attempt: int) -> None:
     refusal = given(*f.transcoding(attempt)).when(f.retry_transcoding(attempt))
     assert refusal.then_refused(TranscodingRunning).code == "transcoding_running"
 

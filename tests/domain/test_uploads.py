@@ -164,14 +164,14 @@ async def test_a_complete_upload_is_transcoded_at_once(world: World) -> None:
     assert await world.watchlist.open_jobs(media_id) == ["job-11-u1"]
 
 
-async def test_completing_twice_sends_one_job(world: World) -> None:
+async def test_f23_completing_twice_sends_one_job(world: World) -> None:
     media_id = await world.transcoding()
     item = await world.uploads.complete(media_id, f.CREATOR, world.creator)
     assert item.version == 4
     assert len(world.transcoder.submitted) == 1
 
 
-async def test_completing_without_a_file_changes_nothing(world: World) -> None:
+async def test_f21_completing_without_a_file_changes_nothing(world: World) -> None:
     media_id = (await world.registered()).media_id
     with pytest.raises(UploadMissing):
         await world.uploads.complete(media_id, f.CREATOR, world.creator)
@@ -185,7 +185,7 @@ async def test_completing_without_a_file_changes_nothing(world: World) -> None:
         (FoundObject(f.SIZE, f.ETAG, "text/html"), "content type declared was video/mp4"),
     ],
 )
-async def test_a_file_that_is_not_what_was_declared_changes_nothing(
+async def test_f22_a_file_that_is_not_what_was_declared_changes_nothing(
     world: World, found: FoundObject, said: str
 ) -> None:
     registered = await world.registered()
@@ -250,7 +250,7 @@ async def test_completing_an_expired_upload_is_refused(world: World) -> None:
         await world.uploads.complete(registered.media_id, f.CREATOR, world.creator)
 
 
-async def test_an_upload_that_never_came_expires(world: World) -> None:
+async def test_f25_an_upload_that_never_came_expires(world: World) -> None:
     media_id = (await world.registered()).media_id
     world.database.advance(UPLOAD_WINDOW)
     await world.uploads.expire(media_id)
@@ -276,7 +276,7 @@ async def test_an_upload_before_its_deadline_does_not_expire(world: World) -> No
     assert world.types(media_id) == ["registered"]
 
 
-async def test_a_file_that_came_without_a_word_is_completed_at_the_deadline(world: World) -> None:
+async def test_f25_a_file_that_came_without_a_word_is_completed_at_the_deadline(world: World) -> None:
     media_id = await world.arrived()
     world.database.advance(UPLOAD_WINDOW)
     await world.uploads.expire(media_id)

@@ -36,7 +36,7 @@ def test_token_needs_no_escaping_in_a_path() -> None:
 
 
 @given(st.integers(0, len(TOKEN) - 1), st.characters())
-def test_any_changed_character_is_refused(place: int, character: str) -> None:
+def test_f08_any_changed_character_is_refused(place: int, character: str) -> None:
     changed = TOKEN[:place] + character + TOKEN[place + 1 :]
     if changed != TOKEN:
         with pytest.raises(CapabilityRefused):
@@ -70,7 +70,7 @@ def test_lone_surrogate_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("minted", "wanted"), [("webhook", "play"), ("play", "webhook")])
-def test_token_serves_no_other_purpose(minted: Purpose, wanted: Purpose) -> None:
+def test_f08_token_serves_no_other_purpose(minted: Purpose, wanted: Purpose) -> None:
     token = mint(NEW, GIVEN._replace(purpose=minted))
     with pytest.raises(CapabilityRefused, match=f"not for {wanted}"):
         verify([NEW], token, wanted, 0)
@@ -85,7 +85,7 @@ def test_token_is_good_until_its_last_second() -> None:
             verify([NEW], TOKEN, "webhook", now_s)
 
 
-def test_key_is_rotated_without_losing_what_the_older_signed() -> None:
+def test_f39_key_is_rotated_without_losing_what_the_older_signed() -> None:
     older = mint(OLD, GIVEN)
     assert verify([NEW, OLD], older, "webhook", 0) == GIVEN
     assert verify([NEW, OLD], TOKEN, "webhook", 0) == GIVEN

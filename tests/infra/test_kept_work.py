@@ -107,7 +107,7 @@ async def test_calls_are_counted_and_there_are_two(kept: Kept) -> None:
     assert await kept.outbox.begin_call(LEASE)
 
 
-async def test_of_many_that_begin_a_call_at_once_two_may(kept: Kept) -> None:
+async def test_f37_of_many_that_begin_a_call_at_once_two_may(kept: Kept) -> None:
     begun = await asyncio.gather(*(kept.outbox.begin_call(LEASE) for _ in range(CALLERS)))
     assert sum(begun) == 2
 
@@ -157,7 +157,7 @@ async def test_a_message_is_kept_once_with_its_bytes_and_its_verdict(kept: Kept)
     assert other.new
 
 
-async def test_of_a_message_that_comes_many_times_at_once_one_is_new(kept: Kept) -> None:
+async def test_f06_of_a_message_that_comes_many_times_at_once_one_is_new(kept: Kept) -> None:
     received = await asyncio.gather(
         *(kept.inbox.receive(Channel.WORKER, "m", f.MEDIA_ID, 1, b"body") for _ in range(CALLERS))
     )

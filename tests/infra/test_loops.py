@@ -35,14 +35,14 @@ async def test_nothing_to_do_is_said_by_every_step(services: Services) -> None:
     assert not await sweep_once(services)
 
 
-async def test_waiting_attempt_is_sent_and_watched(services: Services) -> None:
+async def test_f01_waiting_attempt_is_sent_and_watched(services: Services) -> None:
     job_id = await real_job(services)
     assert await services.transcoder.status(job_id) == JobState(JobPhase.QUEUED)
     assert await services.watchlist.open_jobs(f.MEDIA_ID) == [job_id]
     assert not await dispatch_once(services)
 
 
-async def test_attempt_waits_for_a_transcoder_that_is_away_until_its_deadline(
+async def test_f38_attempt_waits_for_a_transcoder_that_is_away_until_its_deadline(
     open_with: OpenWith,
 ) -> None:
     async with open_with(**AWAY) as services:
@@ -60,7 +60,7 @@ async def test_attempt_waits_for_a_transcoder_that_is_away_until_its_deadline(
         assert await services.pool.fetch("SELECT * FROM outbox") == []
 
 
-async def test_attempt_is_sent_once_the_transcoder_is_back(
+async def test_f38_attempt_is_sent_once_the_transcoder_is_back(
     open_with: OpenWith, services: Services
 ) -> None:
     async with open_with(**AWAY) as cut_off:
@@ -94,7 +94,7 @@ async def test_running_job_is_left_alone(services: Services) -> None:
         pytest.param("It \x00 stopped.", id="text with NUL"),
     ],
 )
-async def test_failure_that_no_worker_reported_is_found_by_asking(
+async def test_f13_failure_that_no_worker_reported_is_found_by_asking(
     services: Services, said: str
 ) -> None:
     job_id = await real_job(services)
@@ -108,7 +108,7 @@ async def test_failure_that_no_worker_reported_is_found_by_asking(
     assert await failure_of(services) is ErrorCode.ENCODE_FAILED
 
 
-async def test_lost_job_is_sent_again_once_and_then_fails_the_attempt(services: Services) -> None:
+async def test_f14_lost_job_is_sent_again_once_and_then_fails_the_attempt(services: Services) -> None:
     await watched(services, "lost-1")
     assert await reconcile_once(services)
     assert (await item_of(services)).status is Status.TRANSCODING
@@ -121,7 +121,7 @@ async def test_lost_job_is_sent_again_once_and_then_fails_the_attempt(services: 
     assert await failure_of(services) is ErrorCode.WORKER_LOST
 
 
-async def test_outputs_in_the_bucket_count_though_their_job_is_unknown(
+async def test_f14_outputs_in_the_bucket_count_though_their_job_is_unknown(
     services: Services, bucket: str
 ) -> None:
     await watched(services, "forgotten")

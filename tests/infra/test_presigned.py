@@ -68,7 +68,7 @@ async def get(url: str) -> httpx.Response:
         return await client.get(url)
 
 
-async def test_presigned_put_takes_the_declared_file_once(signed: S3ObjectStorage) -> None:
+async def test_f24_presigned_put_takes_the_declared_file_once(signed: S3ObjectStorage) -> None:
     upload = await signed.presign_put(KEY, "video/mp4", len(BODY))
     assert await put(upload) == 200
     found = await signed.head(KEY)
@@ -78,7 +78,7 @@ async def test_presigned_put_takes_the_declared_file_once(signed: S3ObjectStorag
     assert await signed.read(KEY, 100) == BODY
 
 
-async def test_presigned_put_refuses_all_but_what_was_declared(signed: S3ObjectStorage) -> None:
+async def test_f22_presigned_put_refuses_all_but_what_was_declared(signed: S3ObjectStorage) -> None:
     key = f"{KEY}.other"
     upload = await signed.presign_put(key, "video/mp4", len(BODY))
     assert await put(upload, BODY + b"x") == 403

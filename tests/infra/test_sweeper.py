@@ -43,7 +43,7 @@ async def test_attempt_ends_at_its_deadline_though_its_job_cannot_be_cancelled(
         assert await failure_of(services) is ErrorCode.TIMED_OUT
 
 
-async def test_upload_that_never_came_expires(open_with: OpenWith) -> None:
+async def test_f25_upload_that_never_came_expires(open_with: OpenWith) -> None:
     async with open_with(UPLOAD_WINDOW_S="1") as services:
         wanted = Registration("alice", "a.mp4", "video/mp4", len(BODY))
         registered = await services.uploads.register(wanted, f.context())
@@ -54,7 +54,7 @@ async def test_upload_that_never_came_expires(open_with: OpenWith) -> None:
         assert await failure_of(services, registered.media_id) is ErrorCode.UPLOAD_EXPIRED
 
 
-async def test_upload_that_came_unannounced_is_completed_and_sent(open_with: OpenWith) -> None:
+async def test_f25_upload_that_came_unannounced_is_completed_and_sent(open_with: OpenWith) -> None:
     async with open_with(UPLOAD_WINDOW_S="1") as services:
         wanted = Registration("alice", "a.mp4", "video/mp4", len(BODY))
         registered = await services.uploads.register(wanted, f.context())

@@ -57,7 +57,7 @@ async def next_poll_s(pool: Pool) -> float:
     return interval.total_seconds()
 
 
-async def test_attempt_is_leased_to_one_of_many_takers(
+async def test_f37_attempt_is_leased_to_one_of_many_takers(
     store: PostgresEventStore, outbox: PostgresOutbox
 ) -> None:
     await live(store, lives.REQUESTED)
@@ -108,7 +108,7 @@ async def test_each_of_many_attempts_is_leased_once(
     assert sorted(leased) == sorted(ids)
 
 
-async def test_lease_of_a_dead_taker_comes_back_and_counts_the_try(
+async def test_f01_lease_of_a_dead_taker_comes_back_and_counts_the_try(
     pool: Pool, store: PostgresEventStore, outbox: PostgresOutbox
 ) -> None:
     await live(store, lives.REQUESTED)
@@ -151,7 +151,7 @@ async def test_dropped_attempt_is_gone_and_an_added_one_is_due_at_once(
     assert await outbox.take() == Lease(f.MEDIA_ID, 1, 1)
 
 
-async def test_job_is_leased_to_one_of_many_takers_once_it_is_due(
+async def test_f37_job_is_leased_to_one_of_many_takers_once_it_is_due(
     pool: Pool, store: PostgresEventStore, watchlist: PostgresWatchlist
 ) -> None:
     await live(store, lives.SUBMITTED)
@@ -162,7 +162,7 @@ async def test_job_is_leased_to_one_of_many_takers_once_it_is_due(
     assert [job for job in taken if job] == [WatchedJob(f.job_id(), f.MEDIA_ID, 1)]
 
 
-async def test_polls_grow_apart_from_15_seconds_to_two_minutes(
+async def test_f13_polls_grow_apart_from_15_seconds_to_two_minutes(
     pool: Pool, store: PostgresEventStore, watchlist: PostgresWatchlist
 ) -> None:
     await live(store, lives.SUBMITTED)
@@ -233,3 +233,11 @@ async def test_overdue_lists_what_outlived_its_deadline_the_longest_first(
         (ids[0], Status.TRANSCODING),
     ]
     assert await PostgresDeadlines(pool).overdue(1) == [(ids[1], Status.UPLOADING)]
+
+
+async def test_f20_the_newest_attempt_is_taken_beside_an_older_one_that_was_queued_in_vain(
+    store: PostgresEventStore, outbox: PostgresOutbox
+) -> None:
+    await live(store, (*lives.FAILED, (f.retry_requested(), f.transcoding_requested(2))))
+    await outbox.add(f.MEDIA_ID, 1)
+    assert await outbox.take(f.MEDIA_ID) == Lease(f.MEDIA_ID, 2, 1)

@@ -29,7 +29,7 @@ async def seal_until(done: asyncio.Event, pool: Pool) -> None:
         await sealers[0].seal_once()
 
 
-async def test_ledger_order_has_no_gaps_and_position_order_has(
+async def test_f29_ledger_order_has_no_gaps_and_position_order_has(
     pool: Pool, owner: Pool, dsn: str
 ) -> None:
     await hold_commits(owner)

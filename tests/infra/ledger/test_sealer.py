@@ -101,7 +101,7 @@ async def test_checkpoint_waits_for_its_number_of_events_or_its_time(pool: Pool)
     await expect_whole(pool, 4 * LIFE)
 
 
-async def test_several_sealers_at_once_do_the_work_of_one(pool: Pool, dsn: str) -> None:
+async def test_f37_several_sealers_at_once_do_the_work_of_one(pool: Pool, dsn: str) -> None:
     async with open_pool(dsn, 4) as second_pool:
         sealers = [Sealer(pool, settings()), Sealer(second_pool, settings())] * 3
         writing = asyncio.create_task(lives(pool, 40))
