@@ -16,6 +16,7 @@ from domain.failure import ADVICE
 from domain.lifecycle import mermaid
 from infra.figures import FIGURES, PREFIX
 from infra.settings import Settings
+from tests.failures import PAGE, failures
 
 ROOT = Path(__file__).parents[1]
 
@@ -89,6 +90,7 @@ BLOCKS: dict[str, tuple[Path, Callable[[], str]]] = {
     "settings": (ROOT / "docs/settings.md", settings),
     "errors": (ROOT / "docs/errors.md", errors),
     "metrics": (ROOT / "docs/operations.md", metrics),
+    "failures": (PAGE, failures),
 }
 """Where each part stands and what makes it."""
 

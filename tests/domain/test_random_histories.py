@@ -46,7 +46,11 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
 
 
 class Item(RuleBasedStateMachine):
-    """One item under random commands, each of which may come again at any later time."""
+    """One item under random commands, each of which may come again at any later time.
+
+    F06: a repeated one changes nothing. F07: none moves a final state. F19: no retry while a job
+    runs begins an attempt.
+    """
 
     def __init__(self) -> None:
         super().__init__()
