@@ -172,7 +172,9 @@ async def test_f15_success_without_a_manifest_is_not_believed(studio: Studio) ->
     assert (await studio.status(job.media_id)).status == "transcoding"
 
 
-async def test_f15_a_manifest_whose_objects_are_not_all_there_is_not_believed(studio: Studio) -> None:
+async def test_f15_a_manifest_whose_objects_are_not_all_there_is_not_believed(
+    studio: Studio,
+) -> None:
     job = await studio.transcoding()
     studio.gpu.write(job)
     studio.gpu.put(f"{job.layout.prefix}720p_001.ts", b"cut", "video/mp2t")

@@ -276,7 +276,9 @@ async def test_an_upload_before_its_deadline_does_not_expire(world: World) -> No
     assert world.types(media_id) == ["registered"]
 
 
-async def test_f25_a_file_that_came_without_a_word_is_completed_at_the_deadline(world: World) -> None:
+async def test_f25_a_file_that_came_without_a_word_is_completed_at_the_deadline(
+    world: World,
+) -> None:
     media_id = await world.arrived()
     world.database.advance(UPLOAD_WINDOW)
     await world.uploads.expire(media_id)

@@ -19,7 +19,8 @@ from infra.bootstrap import Services
 from infra.inbox import PATIENCE_S
 from infra.loops import inbox_once
 from infra.postgres.pool import Pool
-from tests.hostile.messages import Hostile, hostile
+from tests.hostile.kinds import Hostile
+from tests.hostile.messages import hostile
 from tests.hostile.scene import Scene
 
 AT_ONCE = 16

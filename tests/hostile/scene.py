@@ -21,6 +21,8 @@ from tests.api.gpu import Job
 
 UNKNOWN_ITEMS = 40
 CREATOR = "victim"
+OTHER_SECRET = "whsec_" + b64encode(b"attacker" * 4).decode()
+OTHER_KEY = CapabilityKey("k9", b"attacker" * 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,6 @@ class Scene:
     unknown: list[Job]
     valid_ids: set[str] = field(default_factory=set)
     """Ids of the messages that were signed with the true secret."""
-    other_secret: str = "whsec_" + b64encode(b"attacker" * 4).decode()
-    other_key: CapabilityKey = CapabilityKey("k9", b"attacker" * 4)
 
     @property
     def secret(self) -> str:

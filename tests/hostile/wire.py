@@ -17,7 +17,8 @@ import psutil
 from infra.embedded.ports import free_port, listens
 from tests.api.gpu import WEBHOOK
 from tests.hostile.attack import MIB
-from tests.hostile.messages import Hostile, hostile
+from tests.hostile.kinds import Hostile
+from tests.hostile.messages import hostile
 from tests.hostile.scene import Scene
 from tests.infra.embedded.processes import eventually
 

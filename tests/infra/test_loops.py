@@ -108,7 +108,9 @@ async def test_f13_failure_that_no_worker_reported_is_found_by_asking(
     assert await failure_of(services) is ErrorCode.ENCODE_FAILED
 
 
-async def test_f14_lost_job_is_sent_again_once_and_then_fails_the_attempt(services: Services) -> None:
+async def test_f14_lost_job_is_sent_again_once_and_then_fails_the_attempt(
+    services: Services,
+) -> None:
     await watched(services, "lost-1")
     assert await reconcile_once(services)
     assert (await item_of(services)).status is Status.TRANSCODING

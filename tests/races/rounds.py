@@ -229,6 +229,7 @@ async def _check_ledger(arena: Arena) -> None:
         "SELECT count(*), count(DISTINCT position), coalesce(max(seq), 0), "
         "(SELECT count(*) FROM events) FROM ledger"
     )
+    assert sealed is not None
     assert len(set(sealed)) == 1, f"events, places, positions and the last place: {sealed}"
 
 
