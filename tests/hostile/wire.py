@@ -121,6 +121,7 @@ async def bombard(server: Server, scene: Scene, count: int, seed: int) -> Counte
     """Send so many; how often each status was answered, or `closed` where nothing was."""
     chance = random.Random(seed)  # noqa: S311 - it must be repeatable
     answers: Counter[str] = Counter()
+    server.weigh()
     for done in range(0, count, AT_ONCE):
         payloads = [hostile_bytes(scene, chance) for _ in range(min(AT_ONCE, count - done))]
         for answer in await asyncio.gather(*(_send(server.port, each) for each in payloads)):
