@@ -75,5 +75,7 @@ async def test_missing_foreign_and_impossible_items_answer_alike(
 async def test_only_probes_webhooks_and_capability_urls_need_no_role() -> None:
     open_to_all = {operation.path for operation in OPERATIONS if not operation.roles}
 
-    allowed = re.compile(r"/livez|/readyz|/openapi\.json|/api/transcoding/webhook.*|.*\{token\}.*")
+    allowed = re.compile(
+        r"/livez|/readyz|/metrics|/openapi\.json|/api/transcoding/webhook.*|.*\{token\}.*"
+    )
     assert [path for path in open_to_all if not allowed.fullmatch(path)] == []

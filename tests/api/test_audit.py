@@ -23,9 +23,9 @@ from infra.ledger.checkpoint import PublicKey, SigningKey
 from infra.ledger.verifier import verify
 from infra.settings import Settings, load
 from tests.api.console import Console
+from tests.api.listening import serving
 from tests.api.service import running
 from tests.api.studio import Studio
-from tests.api.test_cli_client import serving
 from tests.infra.ledger.ledgers import KEY, make, seeded
 from tests.infra.lives import REQUESTED, live
 

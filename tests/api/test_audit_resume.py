@@ -12,8 +12,8 @@ from api.auth import Role
 from api.cli.place import mint_token
 from infra.embedded.ports import free_port
 from infra.settings import Settings, load
+from tests.api.listening import serving
 from tests.api.test_audit import live_and_seal
-from tests.api.test_cli_client import serving
 
 EVENTS = "/api/audit/events"
 ITEMS = 4

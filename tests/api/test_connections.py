@@ -62,7 +62,7 @@ async def test_f27_webhooks_get_through_while_all_other_connections_are_taken(fe
         assert (await few.gpu.progress(ready, 50.0)).json() == {"verdict": "noted"}
         assert (await few.gpu.finish(ready)).json() == {"verdict": "ready"}
         assert (await few.gpu.fail(failed)).json() == {"verdict": "failed"}
-        assert (await deliver(few, token(few, hinted.media_id))).json() == {"verdict": "asking"}
+        assert (await deliver(few, token(few, hinted.media_id))).json() == {"verdict": "accepted"}
         assert (await few.service.http.get("/readyz")).status_code == 200
     assert (await few.status(ready.media_id)).status == "ready"
     await few.check_books()

@@ -23,7 +23,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.ways import proxied_database
 
 OFFSETS = (0, 1, 7, 150, 300, 700, 1100, 2000)
-SHORTEST = 300
+SHORTEST = 100
 """Every append says and hears more bytes than this."""
 TRIES = 3
 REQUESTED = ["registered", "upload_completed", "transcoding_requested"]
