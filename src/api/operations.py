@@ -16,6 +16,7 @@ from api.problems import ApiError
 from domain.errors import AccessDenied
 from domain.events import Context
 from infra.bootstrap import Services
+from infra.fault_points import reach
 
 MAX_BODY_BYTES = 64 * 1024
 JSON = "application/json"
@@ -94,7 +95,10 @@ class Operation:
         async def serve(request: Request) -> Response:
             caller = await self._authorised(request, authenticator)
             body = await self._parsed(request)
-            return await self.endpoint(Call(request, self._services(request), caller, body))
+            call = Call(request, self._services(request), caller, body)
+            response = await self.endpoint(call)
+            reach("answer", self.endpoint.__name__)
+            return response
 
         return Route(self.path, serve, methods=[self.method], name=self.endpoint.__name__)
 

@@ -14,9 +14,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from domain.errors import StorageUnavailable
 from domain.ports import FoundObject, PresignedUpload
+from infra.fault_points import reach
 from infra.settings import Settings
 
 if TYPE_CHECKING:
+    from botocore.model import OperationModel
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef
 
@@ -194,4 +196,14 @@ async def open_storage(settings: Settings) -> AsyncIterator[S3ObjectStorage]:
         region_name=settings.r2_region,
     )
     async with session.client("s3", endpoint_url=settings.r2_endpoint, config=CONFIG) as client:
+        client.meta.events.register("before-call.s3", _about_to_ask)
+        client.meta.events.register("after-call.s3", _answered)
         yield S3ObjectStorage(client, settings.r2_bucket, settings.upload_url_ttl_s)
+
+
+def _about_to_ask(model: "OperationModel", **_: object) -> None:
+    reach("bucket", f"{model.name}.before")
+
+
+def _answered(model: "OperationModel", **_: object) -> None:
+    reach("bucket", f"{model.name}.after")

@@ -22,6 +22,7 @@ from domain.errors import (
 from domain.ports import JobPhase, JobState, TranscodingJob
 from gpu_worker.contract import JobId, JobInput
 from infra.capability import Capability, mint
+from infra.fault_points import reach
 from infra.settings import Settings
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
@@ -214,6 +215,22 @@ async def open_transcoder(settings: Settings) -> AsyncIterator[RunpodTranscoder]
     """RunPod as `settings` name it, over one shared client."""
     headers = {"Authorization": f"Bearer {settings.runpod_api_key.get_secret_value()}"}
     async with httpx.AsyncClient(
-        base_url=settings.runpod_base_url, headers=headers, timeout=TIMEOUT
+        base_url=settings.runpod_base_url,
+        headers=headers,
+        timeout=TIMEOUT,
+        event_hooks={"request": [_about_to_ask], "response": [_answered]},
     ) as client:
         yield RunpodTranscoder(client, settings)
+
+
+async def _about_to_ask(request: httpx.Request) -> None:
+    reach("runpod", f"{_operation(request)}.before")
+
+
+async def _answered(answer: httpx.Response) -> None:
+    reach("runpod", f"{_operation(answer.request)}.after")
+
+
+def _operation(request: httpx.Request) -> str:
+    """`run`, `status`, `cancel` or `health`: what follows `/v2/ENDPOINT/`."""
+    return request.url.path.split("/")[3]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import asyncpg
 
+from infra.fault_points import reach
 from infra.ledger import merkle
 from infra.ledger.checkpoint import SigningKey
 from infra.postgres.pool import Pool
@@ -69,6 +70,8 @@ class Sealer:
                 await self._sign(connection, size, merkle.root(frontier))
             if waiting:
                 await connection.execute(sql("notify_ledger"), CHANNEL, str(size))
+        if waiting:
+            reach("sealer", "committed")
         return len(waiting) == BATCH
 
     def _due(self, head: Head, size: int) -> bool:

@@ -6,6 +6,8 @@ from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
+from infra.fault_points import reach
+
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
@@ -18,5 +20,6 @@ def statements() -> Mapping[str, str]:
 
 
 def sql(name: str) -> str:
-    """The statement called `name`."""
+    """The statement called `name`, which is about to be sent."""
+    reach("sql", name)
     return statements()[name]
