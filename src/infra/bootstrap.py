@@ -19,6 +19,7 @@ from infra.postgres.inbox import PostgresInbox
 from infra.postgres.pool import Pool, open_pool
 from infra.postgres.reads import MediaReads, ProgressBoard
 from infra.postgres.work import (
+    PROBE_EVERY,
     PostgresBreakers,
     PostgresDeadlines,
     PostgresOutbox,
@@ -76,14 +77,17 @@ def compose(
     store = PostgresEventStore(pool)
     outbox = PostgresOutbox(pool, lease)
     watchlist = PostgresWatchlist(pool, *polls)
-    breakers = PostgresBreakers(pool)
+    breakers = PostgresBreakers(pool, min(lease, PROBE_EVERY))
     evidence = PostgresEvidence(pool)
     claims = BucketClaims(storage)
     window = timedelta(seconds=settings.transcoding_window_s)
     wait_s = settings.unknown_wait_s
     dispatch = Dispatch(store, transcoder, outbox, claims, breakers, window, wait_s)
     gate = BucketOutputGate(storage)
-    outcomes = Outcomes(store, transcoder, gate, claims, outbox, watchlist, breakers, evidence)
+    life_s = settings.claim_life_s
+    outcomes = Outcomes(
+        store, transcoder, gate, claims, outbox, watchlist, breakers, evidence, life_s
+    )
     upload_window = timedelta(seconds=settings.upload_window_s)
     return Services(
         settings=settings,

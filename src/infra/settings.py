@@ -155,6 +155,11 @@ class Settings(BaseModel):
     lease_s: float = Field(
         default=60.0, ge=1, description="Work that a dead process held is taken up again after it."
     )
+    claim_life_s: float = Field(
+        default=90.0,
+        gt=0,
+        description="A worker's claim not renewed so long is nobody's; workers drop it after 60.",
+    )
     database_connections: int = Field(default=10, gt=1, description="Pool size of a process.")
     webhook_connections: int = Field(
         default=4, gt=0, description="Beside those, kept for webhooks and `/readyz`."

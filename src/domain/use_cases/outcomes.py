@@ -56,6 +56,7 @@ class Outcomes:
     watchlist: Watchlist
     breakers: Breakers
     evidence: EvidenceLocker
+    claim_life_s: float = CLAIM_LIFE_S
 
     async def started(self, media_id: UUID, start: RecordStart, context: Context) -> MediaItem:
         """A worker took the attempt up."""
@@ -189,7 +190,7 @@ class Outcomes:
     async def _replace(self, job: WatchedJob, item: MediaItem, context: Context) -> None:
         """A job is gone without an outcome: let another one do the attempt, if it may have one."""
         holder = await self.claims.holder(item.creator_id, job.media_id, job.attempt)
-        if holder is not None and not holder.released and holder.age_s < CLAIM_LIFE_S:
+        if holder is not None and not holder.released and holder.age_s < self.claim_life_s:
             if holder.job_id != job.job_id:
                 await self.learn(job.media_id, job.attempt, holder.job_id, context)
                 await self.watchlist.reopen(holder.job_id)

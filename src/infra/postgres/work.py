@@ -102,6 +102,7 @@ class PostgresBreakers:
     """`domain.ports.Breakers` over a pool: what one replica trips pauses all."""
 
     pool: Pool
+    probe_every: timedelta = PROBE_EVERY
 
     async def trip(self, breaker: Breaker, reason: str) -> None:
         """Stop dispatch until a probe succeeds."""
@@ -109,7 +110,7 @@ class PostgresBreakers:
 
     async def take_probe(self) -> Breaker | None:
         """Lease a tripped breaker whose next probe is due; None when there is none."""
-        name = await self.pool.fetchval(sql("take_probe"), PROBE_EVERY)
+        name = await self.pool.fetchval(sql("take_probe"), self.probe_every)
         return None if name is None else Breaker(name)
 
     async def reset(self, breaker: Breaker) -> None:
