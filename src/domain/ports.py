@@ -217,6 +217,10 @@ class Outbox(Protocol):
         """Queue an attempt whose job was lost."""
         ...
 
+    async def holds(self, media_id: UUID, attempt: int) -> bool:
+        """Whether the attempt waits for a job, or is being sent right now."""
+        ...
+
     async def drop(self, lease: Lease) -> None:
         """The attempt needs no job any more."""
         ...

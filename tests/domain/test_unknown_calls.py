@@ -246,6 +246,35 @@ async def test_f34_a_bucket_that_refuses_both_jobs_fails_the_attempt_with_its_ow
     assert (failed.code, failed.retryable) == (ErrorCode.STORAGE_UNAVAILABLE, True)
 
 
+async def test_f34_a_refusal_told_again_while_the_next_call_is_out_costs_no_attempt(
+    world: World,
+) -> None:
+    media_id = await world.transcoding()
+    refused = f.record_failure(1, ErrorCode.STORAGE_UNAVAILABLE)._replace(runpod_job_id=LOST_ANSWER)
+    await world.outcomes.failed(media_id, refused, f.context("worker:a"))
+    await world.breakers.reset(Breaker.BUCKET)
+    lease = await world.outbox.take()
+    assert lease is not None
+    assert await world.outbox.begin_call(lease)
+    item = await world.outcomes.failed(media_id, refused, f.context("worker:a"))
+    assert item.runs(1), "the second job is on its way"
+    world.database.advance(timedelta(minutes=10))
+    assert list(world.database.outbox) == [(media_id, 1)]
+
+
+async def test_when_a_call_was_lost_and_the_other_job_too_the_attempt_is_lost(world: World) -> None:
+    media_id = await world.arrived()
+    world.transcoder.mute = True
+    await world.uploads.complete(media_id, f.CREATOR, world.creator)
+    world.transcoder.mute = False
+    world.database.advance(timedelta(minutes=10))
+    await world.dispatched()
+    assert (await world.item(media_id)).job_ids == (SECOND,)
+    world.vendor_says(SECOND, JobPhase.CANCELLED)
+    await world.polled()
+    assert (await world.failure(media_id)).code is ErrorCode.WORKER_LOST
+
+
 async def test_a_retry_cancels_what_still_runs_of_the_older_attempt(world: World) -> None:
     media_id = await world.failed()
     world.transcoder.jobs[LOST_ANSWER] = JobState(JobPhase.RUNNING)

@@ -52,6 +52,9 @@ class MemoryOutbox:
         """Queue an attempt whose job was lost; one that is queued already stays as it is."""
         self.database.outbox.setdefault((media_id, attempt), OutboxEntry(self.database.clock))
 
+    async def holds(self, media_id: UUID, attempt: int) -> bool:
+        return (media_id, attempt) in self.database.outbox
+
     async def drop(self, lease: ports.Lease) -> None:
         self.database.outbox.pop((lease.media_id, lease.attempt), None)
 

@@ -108,7 +108,10 @@ class Outcomes:
 
     async def _goes_on(self, media_id: UUID, item: MediaItem, job_id: str | None) -> bool:
         """Whether another job does the attempt in place of this one: an older or a new one."""
-        if not await self._others(media_id, job_id):
+        # A job that is recorded meanwhile leaves the outbox, and is among the others from then on.
+        if not (
+            await self.outbox.holds(media_id, item.attempt) or await self._others(media_id, job_id)
+        ):
             calls = await self.outbox.calls(media_id, item.attempt)
             if max(calls.made, len(item.job_ids)) >= MAX_JOBS_PER_ATTEMPT:
                 return False

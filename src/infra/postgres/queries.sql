@@ -76,6 +76,10 @@ WHERE media_id = $1 AND attempt = $2;
 -- Queue an attempt again, after RunPod lost its job.
 INSERT INTO outbox (media_id, attempt) VALUES ($1, $2) ON CONFLICT DO NOTHING;
 
+-- name: holds_dispatch
+-- Whether an attempt waits for a job, or is being sent right now.
+SELECT EXISTS (SELECT FROM outbox WHERE media_id = $1 AND attempt = $2);
+
 -- name: drop_dispatch
 -- Take an attempt off the outbox that needs no job any more.
 DELETE FROM outbox WHERE media_id = $1 AND attempt = $2;

@@ -43,6 +43,11 @@ class PostgresOutbox:
         """Queue an attempt whose job was lost."""
         await self.pool.execute(sql("add_dispatch"), media_id, attempt)
 
+    async def holds(self, media_id: UUID, attempt: int) -> bool:
+        """Whether the attempt waits for a job, or is being sent right now."""
+        found: bool = await self.pool.fetchval(sql("holds_dispatch"), media_id, attempt)
+        return found
+
     async def drop(self, lease: Lease) -> None:
         """The attempt needs no job any more."""
         await self.pool.execute(sql("drop_dispatch"), lease.media_id, lease.attempt)
