@@ -94,6 +94,8 @@ class S3Client:
         self._world, self._line, self.life, self._tries = world, line, life, tries
         self.holder: tuple[str, str] | None = None
         """The claim that this client wrote last, and the holder it names."""
+        self.uploads = False
+        """Whether it has begun to write outputs."""
 
     async def __aenter__(self) -> "S3Client":
         return self
@@ -101,14 +103,11 @@ class S3Client:
     async def __aexit__(self, *_error: object) -> None: ...
 
     async def _call(self, what: str, act: Callable[[], Any]) -> Any:
-        async def atom() -> Any:
-            return act()
-
         for _ in range(self._tries - 1):
             with suppress(BotoCoreError):  # As botocore itself tries again.
-                return await self._line.call(self.life, what, atom, no_answer, nobody)
+                return await self._line.call(self.life, what, act, no_answer, nobody)
             await asyncio.sleep(self._world.chance.uniform(0.1, 1))
-        return await self._line.call(self.life, what, atom, no_answer, nobody)
+        return await self._line.call(self.life, what, act, no_answer, nobody)
 
     async def put_object(self, **given: Any) -> dict[str, Any]:
         sent_s, key, body = now_s(), given["Key"], given["Body"]
@@ -126,6 +125,9 @@ class S3Client:
                 self._world.weather.after_a_manifest(key, body)
             return {"ETag": stored.etag}
 
+        if not self.uploads and "/hls/" in key:
+            self.uploads = True
+            self._world.weather.over_an_upload(self.life)
         return await self._call("put", act)
 
     async def delete_object(self, **given: Any) -> None:

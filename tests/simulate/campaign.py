@@ -30,6 +30,7 @@ def run_range(seeds: range) -> Outcome:
             else:
                 counts.update(world.counts)
                 counts["events"] += world.database.last_position
+                world.forget()
     return Outcome(counts, failures, len(seeds))
 
 

@@ -1,7 +1,7 @@
 """All chance of a schedule comes from its seed, also that of the code under test."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,8 @@ import domain.use_cases.uploads
 import gpu_worker.callback
 import gpu_worker.claim
 import gpu_worker.handler
+from domain.events import Event
+from domain.media import MediaItem, evolve
 from tests.simulate.processes import HERE, now_s
 
 _UUID4_IN = (
@@ -22,6 +24,7 @@ _UUID4_IN = (
     domain.use_cases.uploads,
     gpu_worker.claim,
 )
+_FOLD_IN = (domain.handler, domain.use_cases.access, domain.use_cases.dispatch)
 
 
 class Chance(random.Random):
@@ -64,7 +67,27 @@ def determined(chance: Chance, http_client: Any, connect: Any) -> Iterator[None]
         stack.enter_context(replaced(gpu_worker.handler, "connect", connect))
         rooms = SimpleNamespace(TemporaryDirectory=_no_room)
         stack.enter_context(replaced(gpu_worker.handler, "tempfile", rooms))
+        remembered = _Folds()
+        for module in _FOLD_IN:
+            stack.enter_context(replaced(module, "fold", remembered))
         yield
+
+
+class _Folds:
+    """`fold`, which looks at no event twice: a sixth of a schedule's time went there."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], tuple[MediaItem, Event]] = {}
+
+    def __call__(self, events: Iterable[Event]) -> MediaItem | None:
+        item: MediaItem | None = None
+        for event in events:
+            step = id(item), id(event)  # Both are kept, so that no other object gets their ids.
+            known = self._known.get(step)
+            if known is None:
+                known = self._known[step] = evolve(item, event), event
+            item = known[0]
+        return item
 
 
 @contextmanager

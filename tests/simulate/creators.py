@@ -95,7 +95,7 @@ class Item:
         signature = parse_qs(url.query)["X-Amz-Signature"][0]
         content = body or self._content()
 
-        async def act() -> None:
+        def act() -> None:
             key, until_s = world.bucket.presigned[signature]
             if now_s() <= until_s:
                 world.bucket.put(key, content, upload.headers["content-type"], if_none=True)

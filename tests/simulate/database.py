@@ -8,7 +8,10 @@ from typing import Any
 
 from tests.fakes import MemoryDatabase
 from tests.simulate.chance import Chance
-from tests.simulate.processes import EPOCH, moment, now_s
+from tests.simulate.processes import EPOCH, OUTSIDE, moment, now_s
+
+LATER_S = 0.02
+"""How much later than a change somebody may see it."""
 
 
 class Database(MemoryDatabase):
@@ -59,6 +62,7 @@ class Alarm:
         self._chance = chance
         self._sleepers: dict[str, list[asyncio.Future[None]]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._touched = False
 
     async def wait(self, loop_name: str, idle_s: float) -> None:
         """Return when this loop may find something, after at least a part of `idle_s`."""
@@ -70,6 +74,12 @@ class Alarm:
 
     def touch(self) -> None:
         """Something may have changed."""
+        if not self._touched:
+            self._touched = True
+            asyncio.get_running_loop().call_later(LATER_S, self._look, context=OUTSIDE)
+
+    def _look(self) -> None:
+        self._touched = False
         for loop_name, sleepers in self._sleepers.items():
             if sleepers:
                 self._set(loop_name)

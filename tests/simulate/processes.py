@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.simulate.virtual_loop import RUNS_IN, Handle, VirtualLoop
+
 EPOCH = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 """The moment at which every schedule begins."""
 EPOCH_S = EPOCH.timestamp()
@@ -27,6 +29,8 @@ class Host:
 NOWHERE = Host("nowhere")
 HERE: ContextVar[Host] = ContextVar("HERE", default=NOWHERE)
 """The machine that the running task runs on."""
+OUTSIDE = Context()
+"""Of what belongs to no process: messages on their way, time itself."""
 
 
 def now_s() -> float:
@@ -48,21 +52,21 @@ class Life:
 
     host: Host
     over: bool = False
-    frozen_until: float = 0.0
-    """Stopped (SIGSTOP) until then: its clock goes on, it does not."""
+    held: list[Handle] | None = None
+    """While it is stopped: what it will do when it goes on."""
     tasks: dict[asyncio.Task[Any], None] = field(default_factory=dict)
+    _context: Context | None = None
 
     def start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         """Run `work` as part of the process."""
-        task = asyncio.get_running_loop().create_task(work, context=self._context())
+        if self._context is None:
+            self._context = copy_context()
+            self._context.run(HERE.set, self.host)
+            self._context.run(RUNS_IN.set, self)
+        task = asyncio.get_running_loop().create_task(work, context=self._context.copy())
         self.tasks[task] = None
         task.add_done_callback(self._forget)
         return task
-
-    def _context(self) -> Context:
-        context = copy_context()
-        context.run(HERE.set, self.host)
-        return context
 
     def _forget(self, task: "asyncio.Task[Any]") -> None:
         self.tasks.pop(task, None)
@@ -70,14 +74,23 @@ class Life:
             task.exception()
 
     def end(self) -> None:
-        """`kill -9`: nothing of it has an effect any more."""
+        """`kill -9`: nothing of it has an effect any more, but what it has sent already."""
         self.over = True
         for task in list(self.tasks):
             task.cancel()
+        self.go_on()
 
-    async def go_on(self) -> None:
-        """Where the process may be stopped or found dead: at every call to the outside."""
-        while not self.over and self.frozen_until > now_s():  # noqa: ASYNC110 - it may be prolonged
-            await asyncio.sleep(self.frozen_until - now_s())
-        if self.over:
-            raise asyncio.CancelledError
+    def stop(self, for_s: float) -> None:
+        """Stop the process as it is (SIGSTOP): its clock goes on, it does not."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        if self.held is None:
+            loop.stop_process(self)
+            loop.call_later(for_s, self.go_on, context=OUTSIDE)
+
+    def go_on(self) -> None:
+        """End of the stop (SIGCONT)."""
+        if self.held is not None:
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            loop.continue_process(self)

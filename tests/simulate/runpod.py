@@ -213,7 +213,7 @@ class ApiClient:
         self._world, self._line, self._life = world, line, life
 
     async def request(self, method: str, url: str, json: Any = None) -> Any:
-        async def act() -> tuple[int, Any]:
+        def act() -> tuple[int, Any]:
             return self._answer(url.split("/", 3)[3], json)
 
         status, document = await self._line.call(

@@ -109,9 +109,7 @@ class Watch:
         place = max(i for i, (_, who) in enumerate(history) if who == holder)
         if place + 1 < len(history) and history[place + 1][0] < sent_s:
             self.world.breaks("I7", f"{key} was written by {holder}, which had lost its claim")
-        if (media_id, attempt) not in self.first_writes:
-            self.first_writes[media_id, attempt] = sent_s
-            self.world.weather.over_an_upload(client.life)
+        self.first_writes.setdefault((media_id, attempt), sent_s)
         newer = self.first_writes.get((media_id, attempt + 1))
         if newer is not None and newer < sent_s:
             self.world.breaks("I7", f"{key} was written by the attempt before the one at work")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.simulate.faults import Fault
-from tests.simulate.processes import Life, now_s
+from tests.simulate.processes import OUTSIDE, Life, now_s
 
 if TYPE_CHECKING:
     from tests.simulate.runpod import Job
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LONG_S = 1200.0
 """An outage that long may cost an attempt its time."""
+LATE_S = ((0.001, 0.05), (0.05, 60.0), (60.0, 400.0))
 DEATHS = ("failed", "requeued", "stuck", "forgotten")
 KINDS = (
     "database",
@@ -51,6 +52,8 @@ class Weather:
     decays: float = 0.0
     """How often an object goes bad as soon as its manifest is written."""
     conversions: tuple[float, float] = (5.0, 90.0)
+    next_stop: tuple[float, float] | None = None
+    lands_after_s: float | None = None
     outages_s: dict[str, float] = field(default_factory=dict)
     healed: bool = False
 
@@ -111,17 +114,25 @@ class Weather:
         if chance.happens(self.machine_dies):
             self._in(chance.uniform(0.1, 60), lambda: self._kill(life))
         if chance.happens(self.machine_freezes):
-            self._in(chance.uniform(0.1, 60), lambda: self._freeze(life))
+            self._in(chance.uniform(0.1, 60), lambda: self._stop(life, chance.uniform(10, 300)))
         if chance.happens(self.runs_twice) and len(job.runs) == 1:
             self._in(chance.uniform(0, 30), lambda: self._again(job))
 
     def over_an_upload(self, life: Life) -> None:
-        """What befalls a run when its first output is written."""
+        """What befalls a run as it sends its first output."""
         chance = self.world.chance
-        if chance.happens(self.machine_freezes / 2):
-            self._freeze(life)
+        if self.next_stop is not None:
+            stopped_s, self.lands_after_s = self.next_stop
+            self.next_stop = None
+            self._stop(life, stopped_s)
+        elif chance.happens(self.machine_freezes / 2):
+            self._stop(life, chance.uniform(10, 300))
         elif chance.happens(self.machine_dies / 2):
             self._kill(life)
+
+    def stop_at_upload(self, stopped_s: float, lands_after_s: float) -> None:
+        """Stop the next run that uploads, right as it sends the first PUT, which lands later."""
+        self.next_stop = stopped_s, lands_after_s
 
     def _again(self, job: "Job") -> None:
         if job.status == "IN_PROGRESS":
@@ -133,10 +144,21 @@ class Weather:
             self.world.count("F16: a machine died")
             life.end()
 
-    def _freeze(self, life: Life) -> None:
-        if life.tasks and not life.over:
-            self.world.count("machine: frozen for a while")
-            life.frozen_until = now_s() + self.world.chance.uniform(10, 300)
+    def _stop(self, life: Life, for_s: float) -> None:
+        if life.tasks and not life.over and life.held is None:
+            self.world.count("machine: stopped")
+            self.world.note("machine", f"{life.host.name} is stopped for {for_s:.0f} s")
+            life.stop(for_s)
+            asyncio.get_running_loop().call_later(
+                for_s, self.world.count, "machine: went on", context=OUTSIDE
+            )
+
+    def late_s(self) -> float:
+        """How long a call is on its way whose sender was stopped right after it."""
+        if self.lands_after_s is not None:
+            lands_s, self.lands_after_s = self.lands_after_s, None
+            return lands_s
+        return self.world.chance.uniform(*self.world.chance.choice(LATE_S))
 
     def _in(self, seconds: float, what: Callable[[], Any]) -> None:
         asyncio.get_running_loop().call_later(seconds, what)

@@ -48,10 +48,8 @@ class CallbackClient:
     async def post(self, _url: str, **given: Any) -> Any:
         headers, content = given["headers"], given["content"]
         world, life = ON.get()
-        await life.go_on()
         world.captured_callbacks.append((headers, content))
         answer = await world.network.post("worker", headers, content, 10.0)
-        await life.go_on()
         if answer is None:
             raise httpx.ReadTimeout("no answer")
         return SimpleNamespace(status_code=answer.status)
@@ -105,7 +103,7 @@ class _Worker(Worker):
         del room, board
         started = now_s()
         body = await self._download(client, identity)
-        await self._pass(self._world.weather.conversion_s())
+        await asyncio.sleep(self._world.weather.conversion_s())
         if body.startswith(b"BAD"):
             raise JobFailed(WorkerErrorCode.INPUT_UNREADABLE, "This file cannot be read.")
         if self._world.chance.happens(self._world.weather.encoder_fails):
@@ -114,10 +112,6 @@ class _Worker(Worker):
         files = _files(identity)
         tree: Any = _Tree(files)
         return Produced(tree, _manifest(identity, files, now_s() - started, encoder.encoder))
-
-    async def _pass(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self._life.go_on()
 
     async def _download(self, client: Any, identity: Identity) -> bytes:
         job = identity.job

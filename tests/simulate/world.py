@@ -254,6 +254,10 @@ class World:
             for life in job.runs:
                 life.over = True
 
+    def forget(self) -> None:
+        """Let go of everything, so that nothing need look for cycles."""
+        self.__dict__.clear()
+
     def failure(self) -> str:
         """What is broken, and how to see it again."""
         first = "\n".join(f"  {invariant}: {what}" for invariant, what in self.broken[:5])
