@@ -23,6 +23,9 @@ from tests.simulate.processes import Life, moment, now_s
 if TYPE_CHECKING:
     from tests.simulate.world import World
 
+SLOW_S = 0.5
+"""An answer that takes longer may be too late for a claim."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -105,9 +108,22 @@ class S3Client:
     async def _call(self, what: str, act: Callable[[], Any]) -> Any:
         for _ in range(self._tries - 1):
             with suppress(BotoCoreError):  # As botocore itself tries again.
-                return await self._line.call(self.life, what, act, no_answer, nobody)
+                return await self._once(what, act)
             await asyncio.sleep(self._world.chance.uniform(0.1, 1))
-        return await self._line.call(self.life, what, act, no_answer, nobody)
+        return await self._once(what, act)
+
+    async def _once(self, what: str, act: Callable[[], Any]) -> Any:
+        sent_s, answered = now_s(), False
+        try:
+            result = await self._line.call(self.life, what, act, no_answer, nobody)
+            answered = True
+            return result
+        except ClientError as error:
+            answered = error.response["Error"]["Code"] != "InsufficientStorage"
+            raise
+        finally:
+            if self.life.about and not (answered and now_s() - sent_s < SLOW_S):
+                self._world.excuse(*self.life.about, "bucket")
 
     async def put_object(self, **given: Any) -> dict[str, Any]:
         sent_s, key, body = now_s(), given["Key"], given["Body"]

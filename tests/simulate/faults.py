@@ -169,6 +169,7 @@ class Port:
                 result = at_once(method(*args, **given))
                 if touches:
                     self._line.world.alarm.touch()
+                    self._line.world.watch.changed()
                 return result
 
             return await self._line.call(self._life, name, act, lambda: self._lost(name))

@@ -131,14 +131,13 @@ def _failures(world: "World") -> None:
 def _fits(  # noqa: PLR0911 - one line a code
     world: "World", media_id: UUID, attempt: int, code: ErrorCode
 ) -> bool:
-    if world.restores:
-        return True
     creator, weather = world.items_by_id[media_id], world.weather
 
     def happened(why: str) -> int:
         return world.excuses[str(media_id), attempt, why]
 
     unknown = _made(world, media_id, attempt) - _jobs(world, media_id, attempt)
+    restored = world.restores > 0  # Jobs that it does not know of any more are lost to it.
     away = any(weather.lasted(name) for name in ("runpod", "bucket", "full", "key"))
     match code:
         case ErrorCode.INPUT_UNREADABLE:
@@ -148,17 +147,17 @@ def _fits(  # noqa: PLR0911 - one line a code
         case ErrorCode.ENCODE_FAILED:
             return happened("encoder") > 0
         case ErrorCode.WORKER_LOST:
-            return happened("lost") + happened("spent") + unknown >= 2
+            return restored or happened("lost") + happened("spent") + unknown >= 2
         case ErrorCode.TIMED_OUT:
-            return happened("overtime") > 0 or unknown > 0 or away
+            return restored or happened("overtime") > 0 or unknown > 0 or away
         case ErrorCode.SUBMIT_REJECTED:
             return happened("refused") > 0
         case ErrorCode.SUBMIT_UNREACHABLE:
-            return unknown >= 2 or away
+            return restored or unknown >= 2 or away
         case ErrorCode.OUTPUT_INVALID:
             return happened("foreign") + happened("decay") > 0
         case ErrorCode.STORAGE_UNAVAILABLE:
-            return bool({"bucket", "worker-bucket", "full", "machines"} & weather.kinds)
+            return happened("bucket") + happened("stopped") > 0
         case ErrorCode.UPLOAD_EXPIRED:
             return creator.plan in {Plan.NEVER, Plan.WRONG_SIZE}
         case _:

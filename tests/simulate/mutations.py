@@ -167,6 +167,20 @@ async def _take_message_for_good(self: Any) -> Any:
 
 
 _take_message = MemoryInbox.take
+
+
+async def _close_first(self: Outcomes, media_id: Any, item: MediaItem, job_id: Any) -> bool:
+    others = await self._others(media_id, job_id)
+    calls = await self.outbox.calls(media_id, item.attempt)
+    if not others and max(calls.made, len(item.job_ids)) >= domain.media.MAX_JOBS_PER_ATTEMPT:
+        return False
+    if job_id is not None:
+        await self.watchlist.close(job_id)
+    if not others:
+        await self.outbox.add(media_id, item.attempt)
+    return True
+
+
 _true = SimpleNamespace(compare_digest=_always(True), new=hmac.new)
 
 MUTATIONS = (
@@ -231,4 +245,6 @@ MUTATIONS = (
         "I4",
         (tests.simulate.service, "own_keys", lambda *_ids: _AnyKey()),
     ),
+    _bug("write without looking at the claim", "I3 I7", (AttemptClaim, "check", _always(None))),
+    _bug("close a job before the next is queued", "I6", (Outcomes, "_goes_on", _close_first)),
 )

@@ -1,6 +1,7 @@
 """The way to the API: requests and answers get lost, late or doubled."""
 
 import asyncio
+import json
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ class Network:
             return None
 
         async def deliver(services: Any, host: Any) -> Any:
+            told = json.loads(body)
+            self.world.watch.arrived(told.get("jobId" if kind == "worker" else "id"))
             return await edge(services, host, key, body)
 
         answer = await self.ask(f"{kind} webhook", deliver, patience_s)

@@ -51,6 +51,8 @@ class Life:
     """One run of a process, from its start to its end. What it does not get done is lost."""
 
     host: Host
+    about: tuple[str, int] | None = None
+    """Media and attempt that a worker works on."""
     over: bool = False
     held: list[Handle] | None = None
     """While it is stopped: what it will do when it goes on."""

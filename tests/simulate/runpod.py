@@ -129,7 +129,7 @@ class Runpod:
     async def _on_machine(self, job: Job) -> None:
         world = self.world
         await asyncio.sleep(world.chance.uniform(0.2, 1) * self.cold_start_s)
-        life = Life(world.host(f"gpu-{len(world.hosts)}"))
+        life = Life(world.host(f"gpu-{len(world.hosts)}"), job.about)
         try:
             if job.status in {"IN_QUEUE", "IN_PROGRESS"}:
                 job.status = "IN_PROGRESS"

@@ -114,6 +114,22 @@ class Watch:
         if newer is not None and newer < sent_s:
             self.world.breaks("I7", f"{key} was written by the attempt before the one at work")
 
+    def changed(self) -> None:
+        """The database changed: whoever dies now leaves it like this."""
+        tables = self.world.database
+        for media_id, row in tables.rows.items():
+            if row["status"] != Status.TRANSCODING or any(key[0] == media_id for key in tables.outbox):
+                continue
+            if all(job.closed for job in tables.jobs.values() if job.media_id == media_id):
+                self.world.breaks("I6", f"nobody acts on {media_id} before its deadline")
+
+    def arrived(self, job_id: str | None) -> None:
+        """A webhook about a job reached the service."""
+        media_id, attempt = self.owners.get(job_id or "", ("", 0))
+        item = self.item(UUID(media_id)) if media_id else None
+        if item is not None and item.runs(attempt) and job_id not in item.job_ids:
+            self.world.count("F05: a webhook before our own commit")
+
     def appended(self, media_id: UUID) -> None:
         """A stream grew."""
         world = self.world

@@ -147,6 +147,8 @@ class Weather:
     def _stop(self, life: Life, for_s: float) -> None:
         if life.tasks and not life.over and life.held is None:
             self.world.count("machine: stopped")
+            if life.about:
+                self.world.excuse(*life.about, "stopped")
             self.world.note("machine", f"{life.host.name} is stopped for {for_s:.0f} s")
             life.stop(for_s)
             asyncio.get_running_loop().call_later(
