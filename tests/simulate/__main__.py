@@ -6,8 +6,10 @@ import sys
 import time
 from collections import Counter
 
-from tests.simulate.campaign import run_range
+from tests.simulate.campaign import ROWS, run_range
 from tests.simulate.world import Broken, World, simulate
+
+PROGRESS_S = 10.0
 
 
 def run_one(seed: int, trace: bool) -> int:
@@ -38,21 +40,28 @@ def main(argv: list[str]) -> int:
 
 
 def _run_many(seeds: range, jobs: int, stats: bool) -> int:
-    started, counts = time.monotonic(), Counter[str]()
+    started, counts, met = time.monotonic(), Counter[str](), Counter[str]()
     failures: list[str] = []
-    done = 0
+    done, told_s = 0, started
     chunks = [seeds[at : at + 50] for at in range(0, len(seeds), 50)]
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         for outcome in pool.imap(run_range, chunks):
             counts.update(outcome.counts)
+            met.update(outcome.met)
             failures.extend(outcome.failures)
             done += outcome.schedules
             for failure in outcome.failures:
                 print(failure, flush=True)
+            if time.monotonic() - told_s > PROGRESS_S:
+                told_s = time.monotonic()
+                told = f"{done} of {len(seeds)} schedules, {len(failures)} broken"
+                print(told, file=sys.stderr, flush=True)
     took_s = time.monotonic() - started
     if stats:
         for what, times in sorted(counts.items()):
             print(f"{times / done:10.3f} {what}")
+        for row in ROWS:
+            print(f"{met[row]:10} schedules met {row}")
     print(f"{done} schedules, {len(failures)} broken, {done / took_s:.0f} a second")
     return 1 if failures else 0
 

@@ -116,11 +116,12 @@ class S3Client:
         sent_s, answered = now_s(), False
         try:
             result = await self._line.call(self.life, what, act, no_answer, nobody)
-            answered = True
-            return result
         except ClientError as error:
             answered = error.response["Error"]["Code"] != "InsufficientStorage"
             raise
+        else:
+            answered = True
+            return result
         finally:
             if self.life.about and not (answered and now_s() - sent_s < SLOW_S):
                 self._world.excuse(*self.life.about, "bucket")

@@ -27,7 +27,9 @@ from infra.claims import BucketClaims
 from infra.inbox import MessageDesk
 from infra.output_gate import BucketOutputGate
 from tests.fakes import MemoryEventStore, MemoryInbox, MemoryOutbox
+from tests.simulate.bucket import Bucket
 from tests.simulate.chance import replaced
+from tests.simulate.stories import Story, stop_and_run_again
 
 
 class Mutation(NamedTuple):
@@ -38,6 +40,8 @@ class Mutation(NamedTuple):
     changes: tuple[tuple[Any, str, Any], ...]
     first_seed: int = 0
     """Where the search begins: a seed that is known to notice."""
+    story: Story | None = None
+    """The one schedule in which it is noticed, where chance brings that about too seldom."""
 
 
 @contextmanager
@@ -49,8 +53,14 @@ def planted(mutation: Mutation) -> Iterator[None]:
         yield
 
 
-def _bug(name: str, broken: str, *changes: tuple[Any, str, Any], first_seed: int = 0) -> Mutation:
-    return Mutation(name, frozenset(broken.split()), changes, first_seed)
+def _bug(
+    name: str,
+    broken: str,
+    *changes: tuple[Any, str, Any],
+    first_seed: int = 0,
+    story: Story | None = None,
+) -> Mutation:
+    return Mutation(name, frozenset(broken.split()), changes, first_seed, story)
 
 
 def _always(value: Any) -> Callable[..., Any]:
@@ -169,6 +179,20 @@ async def _take_message_for_good(self: Any) -> Any:
 _take_message = MemoryInbox.take
 
 
+def _write_on(self: Uploader, *given: Any) -> None:
+    _make_uploader(self, *given[:-1], _always(None))
+
+
+_make_uploader = Uploader.__init__
+
+
+def _put_blindly(self: Bucket, key: str, *given: Any, **conditions: Any) -> Any:
+    return _put(self, key, *given, **(conditions if "/hls/" not in key else {}))
+
+
+_put = Bucket.put
+
+
 async def _close_first(self: Outcomes, media_id: Any, item: MediaItem, job_id: Any) -> bool:
     others = await self._others(media_id, job_id)
     calls = await self.outbox.calls(media_id, item.attempt)
@@ -245,6 +269,17 @@ MUTATIONS = (
         "I4",
         (tests.simulate.service, "own_keys", lambda *_ids: _AnyKey()),
     ),
-    _bug("write without looking at the claim", "I3 I7", (AttemptClaim, "check", _always(None))),
+    _bug(
+        "write without looking at the claim",
+        "I7",
+        (Uploader, "__init__", _write_on),
+        story=stop_and_run_again(100.0, 0.01),
+    ),
+    _bug(
+        "overwrite whatever is there",
+        "I3",
+        (Bucket, "put", _put_blindly),
+        story=stop_and_run_again(200.0, 150.0),
+    ),
     _bug("close a job before the next is queued", "I6", (Outcomes, "_goes_on", _close_first)),
 )

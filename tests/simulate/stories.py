@@ -3,8 +3,10 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from uuid import UUID
 
 from domain.failure import ErrorCode
+from domain.lifecycle import Status
 from domain.media import MediaItem
 from gpu_worker.signature import sign
 from infra.capability import Capability, mint
@@ -100,3 +102,30 @@ def calls_made(world: World) -> int:
     """The calls of /run that were counted for the one attempt."""
     (entry,) = world.database.calls.values()
     return entry.made
+
+
+def only_id(world: World) -> UUID:
+    """The one item's id."""
+    (media_id,) = world.database.streams
+    return media_id
+
+
+def stop_and_run_again(stopped_s: float, lands_after_s: float) -> Story:
+    """A run is stopped at its first PUT, which lands later; 70 s on, its job runs again elsewhere.
+
+    Conversions take a minute. Whenever it goes on, the outputs stand as soon as they are ready.
+    """
+
+    async def story(world: World, _item: Item) -> None:
+        world.weather.conversions = (60.0, 60.0)
+        world.weather.stop_at_upload(stopped_s, lands_after_s)
+        await until(lambda: world.counts["machine: stopped"])
+        (job,) = world.runpod.jobs.values()
+        await asyncio.sleep(70)
+        world.runpod.begin(job)
+        await until(lambda: only(world).status is Status.READY)
+        world.watch.outputs_stand(only_id(world))
+        await asyncio.sleep(2 * stopped_s)
+        world.watch.outputs_stand(only_id(world))
+
+    return story

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import domain.handler
-from tests.simulate.campaign import run_range
+from tests.simulate.campaign import ROWS, run_range
 from tests.simulate.mutations import MUTATIONS, planted
 from tests.simulate.world import Broken, World, simulate
 
@@ -21,6 +21,16 @@ def test_no_schedule_breaks_an_invariant(first: int) -> None:
     outcome = run_range(range(first, first + A_TIME))
     assert not outcome.failures, "\n".join(outcome.failures)
     assert outcome.schedules == A_TIME
+
+
+def test_schedules_meet_every_row_that_is_simulated() -> None:
+    """F02 F05 F09 F10 F11 F13 F14 F15 F24 F25 F30 F38 F39 F41."""
+    missing = set(ROWS)
+    for first in range(0, SCHEDULES, A_TIME):
+        missing -= set(run_range(range(first, first + A_TIME)).met)
+        if not missing:
+            return
+    pytest.fail(f"no schedule met {sorted(missing)}")
 
 
 @pytest.mark.parametrize("seed", [11, 42])

@@ -129,7 +129,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def close(self) -> None:
         """End every task that is left, then close."""
-        left = asyncio.all_tasks(self)
+        left, self._turns = asyncio.all_tasks(self), 0
         for task in left:
             task.cancel()
         if left and not self.is_closed():

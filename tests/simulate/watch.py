@@ -96,6 +96,9 @@ class Watch:
             self.world.note("claim", f"{key} by {claim['holder']} of {claim['jobId']}")
             if history:
                 self.world.count("F17: a claim was taken over")
+                renewed_s, released = self.renewed[key]
+                if not released and now_s() - renewed_s < LEASE_S:
+                    self.world.breaks("I7", f"{key} was taken from a living holder")
             history.append((now_s(), claim["holder"]))
         self.renewed[key] = (now_s(), claim["released"])
 
@@ -118,7 +121,8 @@ class Watch:
         """The database changed: whoever dies now leaves it like this."""
         tables = self.world.database
         for media_id, row in tables.rows.items():
-            if row["status"] != Status.TRANSCODING or any(key[0] == media_id for key in tables.outbox):
+            waits = any(key[0] == media_id for key in tables.outbox)
+            if waits or row["status"] != Status.TRANSCODING:
                 continue
             if all(job.closed for job in tables.jobs.values() if job.media_id == media_id):
                 self.world.breaks("I6", f"nobody acts on {media_id} before its deadline")

@@ -2,22 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.simulate.faults import Fault
-from tests.simulate.processes import OUTSIDE, Life, now_s
+from tests.simulate.machines import Machines
+from tests.simulate.processes import now_s
 
 if TYPE_CHECKING:
-    from tests.simulate.runpod import Job
     from tests.simulate.service import Replica
-    from tests.simulate.world import World
 
 LONG_S = 1200.0
 """An outage that long may cost an attempt its time."""
-LATE_S = ((0.001, 0.05), (0.05, 60.0), (60.0, 400.0))
-DEATHS = ("failed", "requeued", "stuck", "forgotten")
 KINDS = (
     "database",
     "bucket",
@@ -39,23 +35,16 @@ KINDS = (
 
 
 @dataclass(slots=True)
-class Weather:
+class Weather(Machines):
     """Calm unless it is told to be otherwise."""
 
-    world: "World"
     kinds: frozenset[str] = frozenset()
     encoder_fails: float = 0.0
     result_lost: float = 0.0
-    machine_dies: float = 0.0
-    machine_freezes: float = 0.0
-    runs_twice: float = 0.0
     decays: float = 0.0
     """How often an object goes bad as soon as its manifest is written."""
     conversions: tuple[float, float] = (5.0, 90.0)
-    next_stop: tuple[float, float] | None = None
-    lands_after_s: float | None = None
     outages_s: dict[str, float] = field(default_factory=dict)
-    healed: bool = False
 
     def draw(self) -> None:
         """Choose what this schedule suffers from: some kinds, each more or less."""
@@ -101,69 +90,6 @@ class Weather:
             self.world.count("F30: a machine's clock is wrong")
             return self.world.chance.uniform(-600, 600)
         return 0.0
-
-    def after_a_death(self) -> str:
-        """What RunPod makes of a job whose machine died."""
-        return self.world.chance.choice(DEATHS)
-
-    def over_a_run(self, job: "Job", life: Life) -> None:
-        """What befalls a job that has just begun on a machine."""
-        chance = self.world.chance
-        if self.healed:
-            return
-        if chance.happens(self.machine_dies):
-            self._in(chance.uniform(0.1, 60), lambda: self._kill(life))
-        if chance.happens(self.machine_freezes):
-            self._in(chance.uniform(0.1, 60), lambda: self._stop(life, chance.uniform(10, 300)))
-        if chance.happens(self.runs_twice) and len(job.runs) == 1:
-            self._in(chance.uniform(0, 30), lambda: self._again(job))
-
-    def over_an_upload(self, life: Life) -> None:
-        """What befalls a run as it sends its first output."""
-        chance = self.world.chance
-        if self.next_stop is not None:
-            stopped_s, self.lands_after_s = self.next_stop
-            self.next_stop = None
-            self._stop(life, stopped_s)
-        elif chance.happens(self.machine_freezes / 2):
-            self._stop(life, chance.uniform(10, 300))
-        elif chance.happens(self.machine_dies / 2):
-            self._kill(life)
-
-    def stop_at_upload(self, stopped_s: float, lands_after_s: float) -> None:
-        """Stop the next run that uploads, right as it sends the first PUT, which lands later."""
-        self.next_stop = stopped_s, lands_after_s
-
-    def _again(self, job: "Job") -> None:
-        if job.status == "IN_PROGRESS":
-            self.world.count("F17: one job on two machines")
-            self.world.runpod.begin(job)
-
-    def _kill(self, life: Life) -> None:
-        if life.tasks and not life.over:
-            self.world.count("F16: a machine died")
-            life.end()
-
-    def _stop(self, life: Life, for_s: float) -> None:
-        if life.tasks and not life.over and life.held is None:
-            self.world.count("machine: stopped")
-            if life.about:
-                self.world.excuse(*life.about, "stopped")
-            self.world.note("machine", f"{life.host.name} is stopped for {for_s:.0f} s")
-            life.stop(for_s)
-            asyncio.get_running_loop().call_later(
-                for_s, self.world.count, "machine: went on", context=OUTSIDE
-            )
-
-    def late_s(self) -> float:
-        """How long a call is on its way whose sender was stopped right after it."""
-        if self.lands_after_s is not None:
-            lands_s, self.lands_after_s = self.lands_after_s, None
-            return lands_s
-        return self.world.chance.uniform(*self.world.chance.choice(LATE_S))
-
-    def _in(self, seconds: float, what: Callable[[], Any]) -> None:
-        asyncio.get_running_loop().call_later(seconds, what)
 
     def begin(self, length_s: float) -> None:
         """Let it all happen within the next `length_s` seconds."""

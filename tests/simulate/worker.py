@@ -47,7 +47,7 @@ class CallbackClient:
 
     async def post(self, _url: str, **given: Any) -> Any:
         headers, content = given["headers"], given["content"]
-        world, life = ON.get()
+        world, _life = ON.get()
         world.captured_callbacks.append((headers, content))
         answer = await world.network.post("worker", headers, content, 10.0)
         if answer is None:

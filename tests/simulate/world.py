@@ -37,7 +37,11 @@ BOUND_S = 3 * max(UPLOAD_WINDOW, ATTEMPT_WINDOW).total_seconds() + 3 * 3600
 
 
 class Broken(AssertionError):
-    """An invariant does not hold; the text has the seed and how to replay it."""
+    """Invariants do not hold; the text has the seed and how to replay it."""
+
+    def __init__(self, text: str, invariants: set[str]) -> None:
+        super().__init__(text)
+        self.invariants = invariants
 
 
 class _WatchedStore(fakes.MemoryEventStore):
@@ -245,7 +249,7 @@ class World:
                 self._end_all()
                 loop.close()
         if self.broken:
-            raise Broken(self.failure())
+            raise Broken(self.failure(), {invariant for invariant, _ in self.broken})
 
     def _end_all(self) -> None:
         for life in (self.outside, self.runpod.life, *(one.life for one in self.replicas)):
