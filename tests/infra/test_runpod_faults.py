@@ -220,7 +220,7 @@ def in_s(seconds: float) -> str:
     return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
 
 
-RETRY_AFTER: dict[str, tuple[str | None | Callable[[], str], tuple[float, float] | None]] = {
+RETRY_AFTER: dict[str, tuple[str | Callable[[], str] | None, tuple[float, float] | None]] = {
     "seconds": ("7", (7, 7)),
     "none": ("0", (0, 0)),
     "too long": ("86400", (MAX_RETRY_AFTER_S, MAX_RETRY_AFTER_S)),
@@ -240,7 +240,7 @@ RETRY_AFTER: dict[str, tuple[str | None | Callable[[], str], tuple[float, float]
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(("text", "expected"), RETRY_AFTER.values(), ids=RETRY_AFTER)
 async def test_f03_pause_that_runpod_asks_for_is_carried_within_bounds(
-    status: int, text: str | None | Callable[[], str], expected: tuple[float, float] | None
+    status: int, text: str | Callable[[], str] | None, expected: tuple[float, float] | None
 ) -> None:
     text = text() if callable(text) else text
     headers = [] if text is None else [f"Retry-After: {text}"]
