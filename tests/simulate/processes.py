@@ -35,10 +35,8 @@ OUTSIDE = Context()
 
 def now_s() -> float:
     """Seconds since the schedule began; 0 outside of one."""
-    try:
-        return asyncio.get_running_loop().time()
-    except RuntimeError:
-        return 0.0
+    loop = VirtualLoop.running
+    return 0.0 if loop is None else loop.now_s
 
 
 def moment(skew_s: float = 0.0) -> datetime:

@@ -55,9 +55,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
     it goes on, timers included, in the order in which it fell due.
     """
 
+    running: "VirtualLoop | None" = None
+    """The one that runs now. (asyncio asks the system for the process's id to tell.)"""
+
     def __init__(self) -> None:
         super().__init__()
-        self._now = 0.0
+        self.now_s = 0.0
         self._turns = 0
         self._order = count()
         self._at_once: deque[Handle] = deque()
@@ -65,9 +68,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._any_stopped = False
         self.set_exception_handler(lambda _loop, _context: None)
 
+    def run_forever(self) -> None:
+        """As any loop does; `now_s` tells its time meanwhile."""
+        outer = VirtualLoop.running
+        VirtualLoop.running = self
+        try:
+            super().run_forever()
+        finally:
+            VirtualLoop.running = outer
+
     def time(self) -> float:
         """Seconds since the beginning of the schedule."""
-        return self._now
+        return self.now_s
 
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
         handle = Handle(callback, args, context)
@@ -85,7 +97,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_later(
         self, delay: float, callback: Any, *args: Any, context: Context | None = None
     ) -> Any:
-        return self.call_at(self._now + delay, callback, *args, context=context)
+        return self.call_at(self.now_s + delay, callback, *args, context=context)
 
     def stop_process(self, process: Stoppable) -> None:
         """Hold back everything that a process would do (SIGSTOP)."""
@@ -122,9 +134,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
             heapq.heappop(later)
         if not later:
             raise Deadlock("nothing is left that could happen")
-        if later[0][0] > self._now:
-            self._now, self._turns = later[0][0], 0
-        while later and later[0][0] <= self._now:
+        if later[0][0] > self.now_s:
+            self.now_s, self._turns = later[0][0], 0
+        while later and later[0][0] <= self.now_s:
             self._at_once.append(heapq.heappop(later)[2])
 
     def close(self) -> None:
