@@ -14,7 +14,15 @@ import httpx
 from pydantic import SecretStr
 
 from gpu_worker.bucket import STORAGE_ERRORS, code_of, unavailable
-from gpu_worker.contract import Manifest, ManifestObject, OutputLayout, Rendition, WorkerErrorCode
+from gpu_worker.callback import Reporter
+from gpu_worker.contract import (
+    Manifest,
+    ManifestObject,
+    OutputLayout,
+    Rendition,
+    ReportOutput,
+    WorkerErrorCode,
+)
 from gpu_worker.errors import JobFailed
 from gpu_worker.handler import Produced, Worker
 from gpu_worker.manifest import Identity
@@ -93,9 +101,15 @@ class _Worker(Worker):
         if result.get("superseded"):
             self._world.count("F02: a run left its attempt to another")
             self._world.excuse(*about, "spent")
-        if str(result.get("error")).startswith("storage_unavailable"):
-            self._world.excuse(*about, "spent")
         return result
+
+    async def _run_in_time(self, identity: Identity, reporter: Reporter) -> ReportOutput:
+        try:
+            return await super()._run_in_time(identity, reporter)
+        except JobFailed as failure:  # It may take long until its report is heard.
+            if failure.code is WorkerErrorCode.STORAGE_UNAVAILABLE:
+                self._world.excuse(identity.job.media_id, identity.job.attempt, "spent")
+            raise
 
     async def _produce(
         self, client: Any, room: Path, identity: Identity, encoder: Any, board: Any
