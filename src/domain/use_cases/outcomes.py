@@ -196,8 +196,9 @@ class Outcomes:
         if holder is not None and not holder.released and holder.age_s < self.claim_life_s:
             if holder.job_id != job.job_id:
                 await self.learn(job.media_id, job.attempt, holder.job_id, context)
-                await self.watchlist.reopen(holder.job_id)
-                await self.watchlist.close(job.job_id)
+                if await self.watchlist.find(holder.job_id):  # A restored database may lack it.
+                    await self.watchlist.reopen(holder.job_id)
+                    await self.watchlist.close(job.job_id)
             return  # It works, whatever the vendor knows of it.
         if await self._goes_on(job.media_id, item, job.job_id):
             return
