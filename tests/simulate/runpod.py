@@ -97,8 +97,9 @@ class Runpod:
         """Forget a job, whatever it is doing: the queue lost it, or its ttl is over."""
         self.world.note("runpod", f"{job.job_id} is gone ({job.status})")
         self.jobs.pop(job.job_id, None)
-        if job.status not in ENDED:
+        if job.status not in ENDED or now_s() < job.gone_at_s:  # Maybe nobody has heard its end.
             self.world.excuse(*job.about, "lost")
+        if job.status not in ENDED:
             job.status = "LOST"
         for life in job.runs:
             life.end()
