@@ -288,3 +288,17 @@ async def test_a_retry_goes_through_though_nothing_can_be_cancelled(world: World
     world.transcoder.refusal = TranscoderUnknown("RunPod did not answer.")
     item = await world.dispatch.retry(media_id, f.CREATOR, world.creator)
     assert (item.status, item.attempt) == (Status.TRANSCODING, 2)
+
+
+async def test_f41_a_claim_of_a_job_that_no_record_can_name_keeps_the_watch_on_the_recorded_one(
+    world: World,
+) -> None:
+    media_id = await two_jobs(world)
+    await world.polled()
+    claims(world, media_id, "job-from-before-the-restore")
+    del world.transcoder.jobs[LOST_ANSWER]
+    await world.polled()
+    assert await world.watchlist.open_jobs(media_id) == [LOST_ANSWER]
+    world.claims.holders.clear()
+    await world.polled()
+    assert (await world.failure(media_id)).code is ErrorCode.WORKER_LOST
