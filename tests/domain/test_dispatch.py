@@ -215,7 +215,8 @@ async def test_a_job_queued_while_its_attempt_ended_is_cancelled(world: World) -
 
     class EndsMeanwhile(MemoryTranscoder):
         async def submit(self, job: TranscodingJob, now: datetime) -> str:
-            await world.outcomes.failed(media_id, f.record_failure(1), f.context("worker:a"))
+            overdue = f.record_failure(1)._replace(runpod_job_id=None)
+            await world.outcomes.failed(media_id, overdue, f.context("system:sweeper"))
             return await super().submit(job, now)
 
     world.transcoder = EndsMeanwhile()

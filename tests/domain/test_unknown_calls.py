@@ -5,8 +5,10 @@ from uuid import UUID
 
 import pytest
 
+from domain.commands import RecordSubmission
 from domain.errors import TranscoderForbidden, TranscoderUnavailable, TranscoderUnknown
 from domain.failure import ErrorCode
+from domain.handler import handle
 from domain.lifecycle import Status
 from domain.ports import Breaker, ClaimHolder, JobPhase, JobState
 from tests import factories as f
@@ -260,6 +262,18 @@ async def test_f34_a_refusal_told_again_while_the_next_call_is_out_costs_no_atte
     assert item.runs(1), "the second job is on its way"
     world.database.advance(timedelta(minutes=10))
     assert list(world.database.outbox) == [(media_id, 1)]
+
+
+async def test_f34_a_refusal_that_overtakes_the_answer_of_its_own_call_costs_no_attempt(
+    world: World,
+) -> None:
+    media_id = await unanswered(world)
+    refused = f.record_failure(1, ErrorCode.STORAGE_UNAVAILABLE)._replace(runpod_job_id=LOST_ANSWER)
+    await world.outcomes.failed(media_id, refused, f.context("worker:a"))
+    answered = RecordSubmission(1, LOST_ANSWER)
+    await handle(world.store, media_id, answered, f.context("system:dispatcher"))
+    assert await world.watchlist.open_jobs(media_id) == []
+    assert list(world.database.outbox) == [(media_id, 1)], "nothing else would go on with it"
 
 
 async def test_when_a_call_was_lost_and_the_other_job_too_the_attempt_is_lost(world: World) -> None:

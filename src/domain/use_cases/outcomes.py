@@ -80,10 +80,13 @@ class Outcomes:
         While another job of the attempt may still do it, only the job has ended. A bucket that
         refuses workers is not the file's fault: dispatch pauses, and the attempt is sent again.
         """
-        item = await load_item(self.store, media_id)
+        job_id = failure.runpod_job_id
+        if job_id is None:
+            item = await load_item(self.store, media_id)
+        else:  # Unknown, its own call, which is not answered yet, would look like another job.
+            item = await self.learn(media_id, failure.attempt, job_id, context)
         if not item.runs(failure.attempt):
             return item
-        job_id = failure.runpod_job_id
         if failure.error_code is ErrorCode.STORAGE_UNAVAILABLE:
             await self.breakers.trip(Breaker.BUCKET, failure.message)
             if await self._goes_on(media_id, item, job_id):
