@@ -18,7 +18,7 @@ from tests.kill.creator import Creator
 from tests.kill.vendor import Vendor
 from tests.kill.worker import LightWorker
 
-REST_LIMIT_S = 30.0
+REST_LIMIT_S = 60.0
 OPEN = """
 SELECT (SELECT count(*) FROM media_items WHERE status NOT IN ('ready', 'failed')) AS unfinished,
     (SELECT count(*) FROM outbox) AS outbox,

@@ -15,7 +15,7 @@ from infra.settings import Settings
 from tests.kill.retrying import DELIVERY_LIMIT_S, until_answered
 
 CREATOR = "alice"
-LIFE_LIMIT_S = 60.0
+LIFE_LIMIT_S = 100.0
 LOOK_EVERY_S = 0.5
 FILM = b"the bytes of a film"
 

@@ -140,7 +140,11 @@ async def bench(made: World, folder: Path) -> AsyncIterator[Bench]:
         proxied(("127.0.0.1", made.port)) as api,
         proxied((store.hostname, store.port)) as bucket,
     ):
-        made.environ |= {"PUBLIC_APP_URL": url(api), "CLAIM_LIFE_S": str(CLAIM_LIFE_S)}
+        made.environ |= {
+            "PUBLIC_APP_URL": url(api),
+            "CLAIM_LIFE_S": str(CLAIM_LIFE_S),
+            "TRANSCODING_WINDOW_S": "600",
+        }
         await made.start("api")
         await made.start("work")
         await made.serving()

@@ -39,8 +39,12 @@ SHORT = {
     "POLL_LAST_S": "1",
     "UNKNOWN_WAIT_S": "1.5",
     "LEDGER_CHECKPOINT_S": "0",
+    "EXECUTION_TIMEOUT_S": "40",
+    "TRANSCODING_WINDOW_S": "45",
     "LOG_LEVEL": "INFO",
 }
+"""The window matters where the last call of an attempt was counted and its maker died before making
+it: nobody can know that, so the attempt waits for its deadline, fails, and is tried once more."""
 ABANDONED_AFTER_S = 0.5
 SERVING_LIMIT_S = 60.0
 WORKER_SILENCE_S = 10.0
