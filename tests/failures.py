@@ -5,6 +5,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -14,6 +15,7 @@ IN_TEXT = re.compile(r"\bF(\d\d)\b")
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
+@cache
 def bearers(folder: Path = ROOT / "tests") -> dict[str, list[str]]:
     """The tests, as `file::test`, by the number that they bear."""
     found: defaultdict[str, list[str]] = defaultdict(list)

@@ -84,7 +84,7 @@ async def test_job_that_a_worker_has_and_fails_is_seen(
     base = f"{on_stand_in.runpod_base_url}/v2/{on_stand_in.runpod_endpoint_id}"
     key = {"authorization": on_stand_in.runpod_api_key.get_secret_value()}
     async with httpx.AsyncClient(base_url=base, headers=key, trust_env=False) as worker:
-        taken = (await worker.get("/job-take-batch/w1", params={"batch_size": "99"})).json()
+        taken = (await worker.get("/job-take-batch/w1", params={"batch_size": "10000"})).json()
         mine = next(job for job in taken if job["id"] == job_id)
         assert JobInput.model_validate(mine["input"]).input_key == JOB.input_key
         assert await transcoder.status(job_id) == JobState(JobPhase.RUNNING)
