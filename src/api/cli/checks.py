@@ -10,7 +10,7 @@ from api.cli import output
 
 ROOT = Path(__file__).parents[3]
 TIMEOUT_S = 20 * 60
-"""Of one step: twice what the tests take where nothing else runs."""
+"""Of one step; on a busy machine the tests need most of it."""
 
 
 def steps(pytest_args: list[str]) -> list[tuple[str, list[str]]]:
