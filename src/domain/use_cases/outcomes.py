@@ -111,18 +111,26 @@ class Outcomes:
 
     async def _goes_on(self, media_id: UUID, item: MediaItem, job_id: str | None) -> bool:
         """Whether another job does the attempt in place of this one: an older or a new one."""
-        # A job that is recorded meanwhile leaves the outbox, and is among the others from then on.
-        if not (
-            await self.outbox.holds(media_id, item.attempt) or await self._others(media_id, job_id)
-        ):
-            calls = await self.outbox.calls(media_id, item.attempt)
-            if max(calls.made, len(item.job_ids)) >= MAX_JOBS_PER_ATTEMPT:
-                return False
-            # In this order: a crash in between asks again instead of forgetting the attempt.
-            await self.outbox.add(media_id, item.attempt)
+        if await self._has_another(media_id, item, job_id):
+            if job_id is not None:
+                await self.watchlist.close(job_id)
+            # The other one may have been given up at the same moment: who closes last sees it.
+            if await self._has_another(media_id, item, job_id):
+                return True
+        calls = await self.outbox.calls(media_id, item.attempt)
+        if max(calls.made, len(item.job_ids)) >= MAX_JOBS_PER_ATTEMPT:
+            return False
+        # In this order: a crash in between asks again instead of forgetting the attempt.
+        await self.outbox.add(media_id, item.attempt)
         if job_id is not None:
             await self.watchlist.close(job_id)
         return True
+
+    async def _has_another(self, media_id: UUID, item: MediaItem, job_id: str | None) -> bool:
+        # A job that is recorded meanwhile leaves the outbox, and is among the others from then on.
+        return await self.outbox.holds(media_id, item.attempt) or bool(
+            await self._others(media_id, job_id)
+        )
 
     async def completed(
         self, media_id: UUID, attempt: int, job_id: str, context: Context
