@@ -217,10 +217,6 @@ class Outbox(Protocol):
         """Queue an attempt whose job was lost."""
         ...
 
-    async def holds(self, media_id: UUID, attempt: int) -> bool:
-        """Whether the attempt waits for a job, or is being sent right now."""
-        ...
-
     async def drop(self, lease: Lease) -> None:
         """The attempt needs no job any more."""
         ...
@@ -263,6 +259,13 @@ class Watchlist(Protocol):
 
     async def close(self, job_id: str) -> None:
         """Stop watching a job."""
+        ...
+
+    async def close_for_another(self, media_id: UUID, attempt: int, job_id: str | None) -> bool:
+        """Stop watching a job if another one is watched, or the attempt waits for one.
+
+        Whether there is another. Of jobs that are given up at the same moment the last stays.
+        """
         ...
 
     async def reopen(self, job_id: str) -> None:

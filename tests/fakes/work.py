@@ -52,9 +52,6 @@ class MemoryOutbox:
         """Queue an attempt whose job was lost; one that is queued already stays as it is."""
         self.database.outbox.setdefault((media_id, attempt), OutboxEntry(self.database.clock))
 
-    async def holds(self, media_id: UUID, attempt: int) -> bool:
-        return (media_id, attempt) in self.database.outbox
-
     async def drop(self, lease: ports.Lease) -> None:
         self.database.outbox.pop((lease.media_id, lease.attempt), None)
 
@@ -115,6 +112,14 @@ class MemoryWatchlist:
     async def close(self, job_id: str) -> None:
         if job_id in self.database.jobs:
             self.database.jobs[job_id].closed = True
+
+    async def close_for_another(self, media_id: UUID, attempt: int, job_id: str | None) -> bool:
+        others = {key for key in await self.open_jobs(media_id) if key != job_id}
+        if not others and (media_id, attempt) not in self.database.outbox:
+            return False
+        if job_id is not None:
+            await self.close(job_id)
+        return True
 
     async def open_jobs(self, media_id: UUID) -> list[str]:
         return [

@@ -217,6 +217,34 @@ async def test_closed_job_is_neither_open_nor_taken_nor_hurried(
     assert await watchlist.take() is None
 
 
+async def test_job_is_closed_only_for_another_that_is_watched_or_waited_for(
+    store: PostgresEventStore, watchlist: PostgresWatchlist, outbox: PostgresOutbox
+) -> None:
+    await live(store, lives.SUBMITTED)
+    assert not await watchlist.close_for_another(f.MEDIA_ID, 1, f.job_id())
+    assert await watchlist.open_jobs(f.MEDIA_ID) == [f.job_id()]
+    assert await watchlist.close_for_another(f.MEDIA_ID, 1, "a job nobody recorded")
+    await outbox.add(f.MEDIA_ID, 1)
+    assert await watchlist.close_for_another(f.MEDIA_ID, 1, f.job_id())
+    assert await watchlist.open_jobs(f.MEDIA_ID) == []
+    assert await watchlist.close_for_another(f.MEDIA_ID, 1, f.job_id()), "it was closed before"
+
+
+async def test_of_two_jobs_given_up_at_once_the_last_stays_watched(
+    store: PostgresEventStore, watchlist: PostgresWatchlist
+) -> None:
+    await live(store, lives.RESUBMITTED)
+    pair = (f.job_id(), f.job_id(1, 2))
+    for _ in range(50):
+        closed = await asyncio.gather(
+            *(watchlist.close_for_another(f.MEDIA_ID, 1, job_id) for job_id in pair)
+        )
+        assert sorted(closed) == [False, True]
+        assert len(await watchlist.open_jobs(f.MEDIA_ID)) == 1
+        for job_id in pair:
+            await watchlist.reopen(job_id)
+
+
 async def test_overdue_lists_what_outlived_its_deadline_the_longest_first(
     pool: Pool, owner: Pool, store: PostgresEventStore
 ) -> None:

@@ -29,11 +29,12 @@ class Fault(StrEnum):
 
 
 class Scripted(NamedTuple):
-    """A fault that a test wants at one place: the next call of `what` over `line`."""
+    """A fault that a test wants at one place: the next call of `what` over `line`, or a later."""
 
     line: str
     what: str
-    fault: Fault
+    fault: Fault | None
+    """None: nothing befalls this call."""
 
 
 @dataclass(slots=True)

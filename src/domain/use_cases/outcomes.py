@@ -36,7 +36,7 @@ from domain.ports import (
 from domain.use_cases.access import load_item, system
 
 NO_MANIFEST = "The job reported success but wrote no manifest."
-LOST_TWICE = "The machine that worked on the file was lost twice."
+UNFINISHED = "Neither of the two machines that took the file up could finish it."
 ALIVE = frozenset({JobPhase.QUEUED, JobPhase.RUNNING})
 BUCKET_PATIENCE = timedelta(hours=1)
 """How long after its deadline an attempt waits for a bucket that does not answer."""
@@ -94,8 +94,7 @@ class Outcomes:
         elif others := await self._others(media_id, job_id):
             if settled := await self._settle_from_bucket(media_id, item, job_id, context):
                 return settled
-            if job_id is not None and await self._any_lives(others):
-                await self.watchlist.close(job_id)
+            if await self._any_lives(others) and await self._yields(media_id, item, job_id):
                 return item
         return await self._end(media_id, failure, job_id, context)
 
@@ -111,26 +110,18 @@ class Outcomes:
 
     async def _goes_on(self, media_id: UUID, item: MediaItem, job_id: str | None) -> bool:
         """Whether another job does the attempt in place of this one: an older or a new one."""
-        if await self._has_another(media_id, item, job_id):
-            if job_id is not None:
-                await self.watchlist.close(job_id)
-            # The other one may have been given up at the same moment: who closes last sees it.
-            if await self._has_another(media_id, item, job_id):
-                return True
+        if await self._yields(media_id, item, job_id):
+            return True
         calls = await self.outbox.calls(media_id, item.attempt)
         if max(calls.made, len(item.job_ids)) >= MAX_JOBS_PER_ATTEMPT:
             return False
         # In this order: a crash in between asks again instead of forgetting the attempt.
         await self.outbox.add(media_id, item.attempt)
-        if job_id is not None:
-            await self.watchlist.close(job_id)
+        await self._yields(media_id, item, job_id)
         return True
 
-    async def _has_another(self, media_id: UUID, item: MediaItem, job_id: str | None) -> bool:
-        # A job that is recorded meanwhile leaves the outbox, and is among the others from then on.
-        return await self.outbox.holds(media_id, item.attempt) or bool(
-            await self._others(media_id, job_id)
-        )
+    async def _yields(self, media_id: UUID, item: MediaItem, job_id: str | None) -> bool:
+        return await self.watchlist.close_for_another(media_id, item.attempt, job_id)
 
     async def completed(
         self, media_id: UUID, attempt: int, job_id: str, context: Context
@@ -209,11 +200,11 @@ class Outcomes:
                 await self.learn(job.media_id, job.attempt, holder.job_id, context)
                 if await self.watchlist.find(holder.job_id):  # A restored database may lack it.
                     await self.watchlist.reopen(holder.job_id)
-                    await self.watchlist.close(job.job_id)
+                    await self._yields(job.media_id, item, job.job_id)
             return  # It works, whatever the vendor knows of it.
         if await self._goes_on(job.media_id, item, job.job_id):
             return
-        failure = RecordFailure(job.attempt, job.job_id, ErrorCode.WORKER_LOST, LOST_TWICE)
+        failure = RecordFailure(job.attempt, job.job_id, ErrorCode.WORKER_LOST, UNFINISHED)
         await self._end(job.media_id, failure, job.job_id, context)
 
     async def expire(self, media_id: UUID) -> None:

@@ -76,10 +76,6 @@ WHERE media_id = $1 AND attempt = $2;
 -- Queue an attempt again, after RunPod lost its job.
 INSERT INTO outbox (media_id, attempt) VALUES ($1, $2) ON CONFLICT DO NOTHING;
 
--- name: holds_dispatch
--- Whether an attempt waits for a job, or is being sent right now.
-SELECT EXISTS (SELECT FROM outbox WHERE media_id = $1 AND attempt = $2);
-
 -- name: drop_dispatch
 -- Take an attempt off the outbox that needs no job any more.
 DELETE FROM outbox WHERE media_id = $1 AND attempt = $2;
@@ -139,6 +135,21 @@ WHERE media_id = $1 AND attempt = $2 AND closed_at IS NULL;
 -- name: close_job
 -- Stop watching a job that does not do its attempt any more.
 UPDATE vendor_jobs SET closed_at = clock_timestamp() WHERE job_id = $1 AND closed_at IS NULL;
+
+-- name: close_for_another
+-- Stop watching a job if the attempt has another one, or waits for one. The open jobs are locked in
+-- order: of two that are given up at the same moment, the second sees that it is the last.
+WITH watched AS MATERIALIZED (
+    SELECT job_id FROM vendor_jobs WHERE media_id = $1 AND closed_at IS NULL
+    ORDER BY job_id FOR UPDATE
+), another AS MATERIALIZED (
+    SELECT EXISTS (SELECT FROM watched WHERE job_id IS DISTINCT FROM $3)
+        OR EXISTS (SELECT FROM outbox WHERE media_id = $1 AND attempt = $2) AS is_there
+), closed AS (
+    UPDATE vendor_jobs SET closed_at = clock_timestamp()
+    WHERE job_id = $3 AND closed_at IS NULL AND (SELECT is_there FROM another)
+)
+SELECT is_there FROM another;
 
 -- name: reopen_job
 -- Watch a job again that works although it was given up.

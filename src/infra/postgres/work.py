@@ -43,11 +43,6 @@ class PostgresOutbox:
         """Queue an attempt whose job was lost."""
         await self.pool.execute(sql("add_dispatch"), media_id, attempt)
 
-    async def holds(self, media_id: UUID, attempt: int) -> bool:
-        """Whether the attempt waits for a job, or is being sent right now."""
-        found: bool = await self.pool.fetchval(sql("holds_dispatch"), media_id, attempt)
-        return found
-
     async def drop(self, lease: Lease) -> None:
         """The attempt needs no job any more."""
         await self.pool.execute(sql("drop_dispatch"), lease.media_id, lease.attempt)
@@ -92,6 +87,11 @@ class PostgresWatchlist:
     async def close(self, job_id: str) -> None:
         """Stop watching a job."""
         await self.pool.execute(sql("close_job"), job_id)
+
+    async def close_for_another(self, media_id: UUID, attempt: int, job_id: str | None) -> bool:
+        """Stop watching a job if another one is watched, or the attempt waits for one."""
+        key = (media_id, attempt, job_id)
+        return bool(await self.pool.fetchval(sql("close_for_another"), *key))
 
     async def reopen(self, job_id: str) -> None:
         """Watch a job again that was given up too early."""
