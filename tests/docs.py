@@ -14,7 +14,7 @@ from api.operations import Operation
 from api.routes import OPERATIONS
 from domain.failure import ADVICE
 from domain.lifecycle import mermaid
-from infra.figures import FIGURES, PREFIX
+from infra.figures import COUNTS, FIGURES, PREFIX
 from infra.settings import Settings
 from tests.failures import PAGE, failures
 
@@ -67,10 +67,10 @@ def errors() -> str:
 
 
 def metrics() -> str:
-    """Every gauge, and what betrays trouble."""
+    """Every metric, and what betrays trouble."""
     rows = (
         (f"`{PREFIX}{figure.name}{{{figure.label}}}`".replace("{}", ""), *figure[2:])
-        for figure in FIGURES
+        for figure in (*FIGURES, *COUNTS)
     )
     return _table(("metric", "what it is", "trouble when"), rows)
 

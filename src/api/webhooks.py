@@ -16,6 +16,7 @@ from gpu_worker.signature import SignatureRefused, verify
 from infra import capability
 from infra.bootstrap import Services
 from infra.capability import Capability, CapabilityRefused
+from infra.figures import REFUSED
 
 MAX_REPORT_BYTES = 64 * 1024
 MAX_NATIVE_BYTES = 1024 * 1024
@@ -38,6 +39,7 @@ async def from_worker(
     try:
         message_id = verify(services.settings.webhook_keys, headers, body, now_s)
     except SignatureRefused as error:
+        REFUSED.labels(Channel.WORKER.value).inc()
         log.warning("worker webhook refused: %s", error)
         raise ApiError(401, "unauthenticated", "The signature does not verify.") from None
     report = parse(Report, body)
@@ -71,6 +73,7 @@ def bearer_of(services: Services, token: str, now_s: float) -> Capability:
     try:
         return capability.verify(services.settings.capability_keys, token, "webhook", now_s)
     except CapabilityRefused as error:
+        REFUSED.labels(Channel.RUNPOD.value).inc()
         log.warning("RunPod webhook refused: %s", error)
         raise ApiError(401, "unauthenticated", "The token does not verify.") from None
 

@@ -1,9 +1,14 @@
-"""What the service knows of itself, as Prometheus gauges: a table of figures and one query."""
+"""What the service knows of itself, for Prometheus: gauges of one query, counts of a process."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -12,7 +17,7 @@ from infra.postgres.queries import sql
 
 
 class Figure(NamedTuple):
-    """A gauge: its name without the prefix, its label if it has one, and what betrays trouble."""
+    """A metric: its name without the prefix, its label if it has one, and what betrays trouble."""
 
     name: str
     label: str
@@ -85,6 +90,19 @@ FIGURES = (
         "over a minute: no `codex-media work` runs",
     ),
 )
+COUNTS = (
+    Figure(
+        "webhooks_refused_total",
+        "channel",
+        "Webhooks whose signature or token did not verify, since this process began.",
+        "`worker` grows while files are worked on: a worker has another `WEBHOOK_SECRET`",
+    ),
+)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+_counts = CollectorRegistry()
+(REFUSED,) = (Counter(PREFIX + c.name, c.meaning, [c.label], registry=_counts) for c in COUNTS)
+"""Webhooks refused by this process, by channel."""
 
 
 class Measured(NamedTuple):
@@ -115,7 +133,10 @@ async def measure(pool: Pool) -> list[Measured]:
 
 
 def exposition(samples: Iterable[Measured]) -> bytes:
-    """`samples` in Prometheus's text format (prometheus.io, "Exposition formats", 0.0.4)."""
+    """`samples`, and this process's counts, in Prometheus's text format.
+
+    Source: prometheus.io, "Exposition formats", 0.0.4.
+    """
     registry = CollectorRegistry()
     registry.register(_Samples(samples))
-    return generate_latest(registry)
+    return generate_latest(registry) + generate_latest(_counts)

@@ -6,11 +6,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from domain.ports import Breaker, Channel
 from infra.bootstrap import Services
-from infra.figures import FIGURES, PREFIX, Measured, exposition, measure
+from infra.figures import COUNTS, FIGURES, PREFIX, Measured, exposition, measure
 from infra.loops import check_once, sweep_once
 from infra.settings import Settings
 from tests import factories as f
-from tests.api.service import running
+from tests.api.service import Service, running
 from tests.infra import lives
 from tests.infra.left_to_do import waiting
 from tests.infra.lives import live
@@ -76,7 +76,32 @@ async def test_metrics_are_served_in_prometheus_form(settings: Settings) -> None
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     families = {family.name for family in text_string_to_metric_families(answer.text)}
-    assert families == {PREFIX + figure.name for figure in FIGURES}
+    counts = {PREFIX + count.name.removesuffix("_total") for count in COUNTS}
+    assert families == {PREFIX + figure.name for figure in FIGURES} | counts
+
+
+async def test_f08_refused_webhooks_are_counted_by_their_channel(settings: Settings) -> None:
+    async with running(settings) as service:
+        before = await refused(service)
+        for path in ("", "/a.b.c", "/none"):
+            answer = await service.http.post(f"/api/transcoding/webhook{path}", content=b"{}")
+            assert answer.status_code == 401
+        after = await refused(service)
+    assert {channel: after[channel] - before.get(channel, 0) for channel in after} == {
+        "worker": 1,
+        "runpod": 2,
+    }
+
+
+async def refused(service: Service) -> dict[str, float]:
+    """How many webhooks of each channel were refused so far, as `/metrics` has it."""
+    text = (await service.http.get("/metrics")).text
+    return {
+        sample.labels["channel"]: sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "codex_media_webhooks_refused_total"
+    }
 
 
 def test_labels_stand_beside_their_figure_alone() -> None:
