@@ -114,7 +114,7 @@ async def test_f31_sigterm_lets_a_request_end_which_is_durable_before_its_answer
 
 async def refused(made: World) -> None:
     """Wait until new connections are refused: the process is about to stop."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 async with httpx.AsyncClient(trust_env=False) as fresh:

@@ -28,6 +28,8 @@ NO_LIFE_LEADS_THERE = {
     "appended_before",
     # an attempt that ended while it was leased for sending
     "drop_dispatch",
+    # a job that is asked about just as its attempt ends
+    "close_job",
     # a job that was given up, and is found at work by its claim
     "reopen_job",
 }
