@@ -137,7 +137,7 @@ def _fits(  # noqa: PLR0911 - one line a code
         return world.excuses[str(media_id), attempt, why]
 
     unknown = _made(world, media_id, attempt) - _jobs(world, media_id, attempt)
-    restored = world.restores > 0  # Jobs that it does not know of any more are lost to it.
+    restored = bool(world.restores)  # Jobs that it does not know of any more are lost to it.
     away = any(weather.lasted(name) for name in ("runpod", "bucket", "full", "key"))
     match code:
         case ErrorCode.INPUT_UNREADABLE:

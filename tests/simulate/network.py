@@ -27,7 +27,6 @@ class Network:
     async def post(self, kind: str, key: Any, body: bytes, patience_s: float) -> Answer | None:
         """A webhook: `worker` with its headers, or `native` with its token."""
         edge = worker_webhook if kind == "worker" else native_webhook
-        sent_s = now_s()
 
         if self.no_webhooks:
             await asyncio.sleep(patience_s)
@@ -39,7 +38,7 @@ class Network:
             return await edge(services, host, key, body)
 
         answer = await self.ask(f"{kind} webhook", deliver, patience_s)
-        self.world.watch.posted(kind, key, body, answer, sent_s)
+        self.world.watch.posted(kind, key, body, answer)
         return answer
 
     async def ask(self, what: str, handler: Handler, patience_s: float = 30.0) -> Answer | None:
@@ -80,7 +79,7 @@ class Network:
         task.add_done_callback(partial(_hand_over, answered))
 
     async def _serve(self, what: str, replica: Replica, handler: Handler) -> Answer:
-        answer = await replica.answer(handler)
+        answer = (await replica.answer(handler))._replace(at_s=now_s())
         said = answer.said if isinstance(answer.said, str) else ""
         self.world.note("http", f"{what} at {replica.host.name}: {answer.status} {said}")
         return answer

@@ -101,10 +101,11 @@ RUN = {"dispatcher": 1.0, "inbox": 1.0, "reconciler": 1.0, "prober": 1.0, "sweep
 
 
 class Answer(NamedTuple):
-    """An HTTP answer: its status, and what it says."""
+    """An HTTP answer: its status, what it says, and when it was given."""
 
     status: int
     said: Any = None
+    at_s: float = 0.0
 
 
 Handler = Callable[[Services, Host], Awaitable[Any]]

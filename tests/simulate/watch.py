@@ -75,7 +75,7 @@ class Watch:
     def call_arrived(self, about: tuple[str, int]) -> None:
         """A call of /run arrived that queued a job, or that its caller must think did."""
         self.queued[about] += 1
-        if self.queued[about] > MOST_CALLS * (1 + self.world.restores):
+        if self.queued[about] > MOST_CALLS * (1 + len(self.world.restores)):
             self.world.breaks("I7", f"call {self.queued[about]} of /run for {about}")
 
     def written(self, client: "S3Client", key: str, body: bytes, sent_s: float) -> None:
@@ -203,20 +203,19 @@ class Watch:
             if found is None or (len(found.body), found.sha256) != (expected.size, expected.sha256):
                 world.breaks("I3", f"{expected.key} is not what the manifest of {media_id} says")
 
-    def posted(
-        self, kind: str, key: Any, body: bytes, answer: "Answer | None", sent_s: float
-    ) -> None:
-        """A webhook was answered."""
+    def posted(self, kind: str, key: Any, body: bytes, answer: "Answer | None") -> None:
+        """A webhook was answered; its sender may have stood still since."""
         if answer is None or answer.status != 200 or answer.said == "enough":
             return
-        del sent_s
+        if any(taken_s <= answer.at_s < at_s for taken_s, at_s in self.world.restores):
+            return
         if kind == "worker":
             message = (Channel.WORKER, key["webhook-id"])
         else:
             about = UUID(key.split(".")[1]), int(key.split(".")[2])
             digest = hashlib.sha256(f"{about[0]}/{about[1]}/".encode() + body).hexdigest()
             message = (Channel.RUNPOD, digest)
-        self.acknowledged.append(Acknowledged("webhook", now_s(), message=message))
+        self.acknowledged.append(Acknowledged("webhook", answer.at_s, message=message))
 
 
 def consecutive(versions: list[int]) -> bool:

@@ -69,7 +69,8 @@ class World:
         self.excuses: Counter[tuple[str, int, str]] = Counter()
         self.secrets: set[str] = set()
         self.script: list[Scripted] = []
-        self.restores = 0
+        self.restores: list[tuple[float, float]] = []
+        """Of each: when its backup was taken, and when it was put in place."""
         self.restoring = False
         self.items: list[Item] = []
         self.items_by_id: dict[UUID, Item] = {}
@@ -202,7 +203,7 @@ class World:
         """Put a backup in the database's place; every replica starts anew."""
         self.count("F41: a backup restored")
         self.note("restore", f"of {taken_s:.0f} s")
-        self.restores += 1
+        self.restores.append((taken_s, now_s()))
         for replica in self.replicas:
             self.crash(replica.life, "restore")
         self.database.restore(backup)
