@@ -283,6 +283,8 @@ def _hls_muxer(name: str, folder: str) -> list[str]:
     """
     return [
         "-f", "hls", "-hls_time", str(SEGMENT_SECONDS),
+        # A segment has another name until it is whole.
+        "-hls_flags", "temp_file",
         "-hls_playlist_type", "vod", "-hls_segment_filename", f"{folder}{name}_%03d.ts",
         f"{folder}{name}.m3u8",
     ]  # fmt: skip

@@ -10,7 +10,7 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,12 +25,14 @@ from gpu_worker.contract import (
     JobId,
     JobInput,
     Manifest,
+    ManifestObject,
     ReportOutput,
     SupersededOutput,
     WireModel,
     WorkerErrorCode,
 )
 from gpu_worker.downloader import Download
+from gpu_worker.early import EarlyUpload, Finished, finished_segments
 from gpu_worker.errors import JobFailed, Superseded
 from gpu_worker.manifest import Identity
 from gpu_worker.packager import Packager
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Result = dict[str, Any]
+TREE = "tree"
+"""The folder of a job's room whose paths are keys."""
 
 
 class Produced(NamedTuple):
@@ -139,11 +143,21 @@ class Worker:
         with tempfile.TemporaryDirectory(
             prefix="codex-media-", dir=self._settings.work_dir
         ) as name:
-            room = Path(name)
+            room, encoded = Path(name), asyncio.Event()
+            early = EarlyUpload(
+                uploader,
+                identity.job.attempt,
+                claim.wait_for_older,
+                self._segments(room, identity, encoded),
+            )
             encoder = await self._choose_encoder(room)
             await reporter.started(_with_encoder(reporter.output(), identity, encoder))
             async with reporter.reporting(board, self._settings.progress_interval_seconds):
-                produced = await self._produce(client, room, identity, encoder, board)
+                async with early:
+                    try:
+                        produced = await self._produce(client, room, identity, board, uploader.sent)
+                    finally:
+                        encoded.set()
                 await claim.wait_for_older()
                 published = await uploader.publish(
                     produced.tree,
@@ -157,13 +171,13 @@ class Worker:
         client: "S3Client",
         room: Path,
         identity: Identity,
-        encoder: EncoderChoice,
         board: ProgressBoard,
+        sent: Mapping[str, ManifestObject],
     ) -> Produced:
         """Download and package."""
         settings, job, layout = self._settings, identity.job, identity.layout
         started = time.monotonic()
-        source, tree = room / "input", room / "tree"
+        source, tree = room / "input", room / TREE
         download = Download(
             client,
             settings.r2_bucket,
@@ -175,13 +189,21 @@ class Worker:
         await download.to(source)
         board.update("probe", 1)
         folder = manifest.make_room(tree, layout)
+        encoder = await self._choose_encoder(room)
         package = await Packager(self._tools, encoder, settings).package(
             source, job.type, folder, lambda share: board.update("encode", share)
         )
         manifest.settle(tree, layout)
         gpu_seconds = time.monotonic() - started
-        finished = await asyncio.to_thread(manifest.build, tree, package, identity, gpu_seconds)
+        finished = await asyncio.to_thread(
+            manifest.build, tree, package, identity, gpu_seconds, sent
+        )
         return Produced(tree, finished)
+
+    def _segments(
+        self, room: Path, identity: Identity, encoded: asyncio.Event
+    ) -> AsyncIterator[Finished]:
+        return finished_segments(room / TREE, identity.layout.prefix, encoded)
 
     async def _choose_encoder(self, cwd: Path) -> EncoderChoice:
         if self._encoder is None:

@@ -1,21 +1,14 @@
-"""Puts a package where its keys say, and describes it: sizes, checksums, content types."""
+"""Puts a package where its keys say, and describes it."""
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from gpu_worker.contract import JobInput, Manifest, ManifestObject, OutputLayout, Rendition
+from gpu_worker.objects import describe
 from gpu_worker.packager import Package
 from gpu_worker.playlist import Variant
-
-CHUNK_BYTES = 1024**2
-CONTENT_TYPES = {
-    ".m3u8": "application/vnd.apple.mpegurl",
-    ".ts": "video/mp2t",
-    ".jpg": "image/jpeg",
-    ".json": "application/json",
-}
 
 
 @dataclass(frozen=True)
@@ -48,10 +41,19 @@ def settle(tree: Path, layout: OutputLayout) -> None:
             made.replace(tree / key)
 
 
-def build(tree: Path, package: Package, identity: Identity, gpu_seconds: float) -> Manifest:
-    """The manifest of everything below `tree`, whose paths are keys."""
+def build(
+    tree: Path,
+    package: Package,
+    identity: Identity,
+    gpu_seconds: float,
+    known: Mapping[str, ManifestObject] = MappingProxyType({}),
+) -> Manifest:
+    """The manifest of everything below `tree`, whose paths are keys.
+
+    What is `known` is not read again.
+    """
     layout, job = identity.layout, identity.job
-    objects = tuple(_objects(tree))
+    objects = tuple(_objects(tree, known))
     keys = {item.key for item in objects}
     return Manifest(
         media_id=job.media_id,
@@ -78,27 +80,11 @@ def build(tree: Path, package: Package, identity: Identity, gpu_seconds: float) 
     )
 
 
-def _objects(tree: Path) -> Iterator[ManifestObject]:
+def _objects(tree: Path, known: Mapping[str, ManifestObject]) -> Iterator[ManifestObject]:
     for path in sorted(tree.rglob("*")):
         if path.is_file():
-            sha256, md5 = _digests(path)
-            yield ManifestObject(
-                key=path.relative_to(tree).as_posix(),
-                size=path.stat().st_size,
-                sha256=sha256,
-                md5=md5,
-                content_type=CONTENT_TYPES[path.suffix],
-            )
-
-
-def _digests(path: Path) -> tuple[str, str]:
-    """SHA-256 and MD5 of a file in hex, read once."""
-    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as content:
-        while chunk := content.read(CHUNK_BYTES):
-            sha256.update(chunk)
-            md5.update(chunk)
-    return sha256.hexdigest(), md5.hexdigest()
+            key = path.relative_to(tree).as_posix()
+            yield known.get(key) or describe(key, path.read_bytes())
 
 
 def _rendition(variant: Variant, layout: OutputLayout) -> Rendition:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -15,6 +16,7 @@ from gpu_worker.bucket import STORAGE_ERRORS, code_of, unavailable
 from gpu_worker.claim_objects import REFUSALS, UNCLAIMED, If
 from gpu_worker.contract import Manifest, ManifestObject, OutputLayout
 from gpu_worker.errors import JobFailed
+from gpu_worker.objects import PLAYLIST, describe
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 # in caches for long.
 CACHE_CONTROL = {
     "video/mp2t": "public, max-age=31536000, immutable",
-    "application/vnd.apple.mpegurl": "public, max-age=60",
+    PLAYLIST: "public, max-age=60",
     "image/jpeg": "public, max-age=3600",
     "application/json": "public, max-age=3600",
 }
@@ -58,6 +60,8 @@ class Uploader:
         self._layout = layout
         self._connections = asyncio.Semaphore(connections)
         self._check = check
+        self.sent: dict[str, ManifestObject] = {}
+        """What this run has stored so far, by key."""
 
     async def finished(self, attempt_id: UUID) -> Published | None:
         """What the attempt published already, so that nothing is left to do; None otherwise.
@@ -70,10 +74,21 @@ class Uploader:
             raise unavailable(error) from error
         return found if found and found.manifest.attempt_id == attempt_id else None
 
+    async def is_superfluous(self, attempt: int) -> bool:
+        """Whether an output of this attempt or of a newer one is published."""
+        standing, _ = await self._published()
+        return standing is not None and standing.manifest.attempt >= attempt
+
+    async def put_early(self, key: str, path: Path) -> None:
+        """Store a finished file before its output is whole; :meth:`publish` leaves it out then."""
+        async with self._connections:
+            body = await asyncio.to_thread(path.read_bytes)
+            await self._put(await asyncio.to_thread(describe, key, body), body)
+
     async def publish(
         self, tree: Path, manifest: Manifest, on_progress: Callable[[float], None]
     ) -> Published:
-        """Upload everything below `tree` and then the manifest; what is published in the end.
+        """Upload what is missing of `tree`, the manifest last; what is published in the end.
 
         An output of the same attempt that is finished already stays as it is: another job of the
         attempt was first; so does that of a newer one. The manifest of an older attempt stands
@@ -107,27 +122,32 @@ class Uploader:
     async def _put_all(
         self, tree: Path, objects: tuple[ManifestObject, ...], on_progress: Callable[[float], None]
     ) -> None:
+        """Media first, then the playlists that name it, then the one that names those."""
         total, done = sum(item.size for item in objects), 0
 
         async def put(item: ManifestObject) -> None:
             nonlocal done
-            async with self._connections:
-                body = await asyncio.to_thread((tree / item.key).read_bytes)
-                await self._put(item.key, body, item.content_type, CACHE_CONTROL[item.content_type])
+            if self.sent.get(item.key) != item:
+                async with self._connections:
+                    await self._put(item, await asyncio.to_thread((tree / item.key).read_bytes))
             done += item.size
             on_progress(done / total)
 
         try:
-            async with asyncio.TaskGroup() as group:
-                for item in objects:
-                    group.create_task(put(item))
+            for _, together in groupby(sorted(objects, key=self._turn), self._turn):
+                async with asyncio.TaskGroup() as group:
+                    for item in together:
+                        group.create_task(put(item))
         except* (*STORAGE_ERRORS, JobFailed) as errors:
             refusal = errors.exceptions[0]
         else:
             return
         raise refusal if isinstance(refusal, JobFailed) else unavailable(refusal) from refusal
 
-    async def _put(self, key: str, body: bytes, content_type: str, cache_control: str) -> None:
+    def _turn(self, item: ManifestObject) -> int:
+        return (item.content_type == PLAYLIST) + (item.key == self._layout.master)
+
+    async def _put(self, item: ManifestObject, body: bytes) -> None:
         """Store `body`, on the condition that the key still holds what this run saw there.
 
         A run that was stopped with a PUT under way and goes on much later must not change what
@@ -139,17 +159,19 @@ class Uploader:
         for _ in range(PUT_TRIES):
             if await self._put_if(
                 _condition(etag),
-                Key=key,
+                Key=item.key,
                 Body=body,
-                ContentType=content_type,
-                CacheControl=cache_control,
+                ContentType=item.content_type,
+                CacheControl=CACHE_CONTROL[item.content_type],
                 ContentMD5=base64.b64encode(digest.digest()).decode(),
             ):
-                return
-            etag = await self._etag(key)
+                break
+            etag = await self._etag(item.key)
             if etag == digest.hexdigest():  # stored before, and the answer was lost
-                return
-        raise TimeoutError(f"{key} changed all the time")
+                break
+        else:
+            raise TimeoutError(f"{item.key} changed all the time")
+        self.sent[item.key] = item
 
     async def _etag(self, key: str) -> str | None:
         """The ETag of what is at `key`, without quotes; None when nothing is."""

@@ -18,7 +18,8 @@ CLEAN = ["-map_metadata", "-1", "-map_chapters", "-1"]
 def hls_output(name: str, seconds: str) -> list[str]:
     return [
         "-t", seconds, *CLEAN, "-output_ts_offset", "10", "-f", "hls", "-hls_time", "6",
-        "-hls_playlist_type", "vod", "-hls_segment_filename", f"{name}_%03d.ts", f"{name}.m3u8",
+        "-hls_flags", "temp_file", "-hls_playlist_type", "vod",
+        "-hls_segment_filename", f"{name}_%03d.ts", f"{name}.m3u8",
     ]  # fmt: skip
 
 
@@ -143,6 +144,6 @@ def test_preview_is_copied_with_its_timestamps() -> None:
         "-protocol_whitelist", "file", "-f", "mpegts", "-i", "file:/job/v.ts",
         "-protocol_whitelist", "file", "-f", "mpegts", "-i", "file:/job/a.ts",
         "-map", "0:0", "-map", "1:0", "-c", "copy", *CLEAN, "-f", "hls", "-hls_time", "6",
-        "-hls_playlist_type", "vod", "-hls_segment_filename", "preview/preview_%03d.ts",
-        "preview/preview.m3u8",
+        "-hls_flags", "temp_file", "-hls_playlist_type", "vod",
+        "-hls_segment_filename", "preview/preview_%03d.ts", "preview/preview.m3u8",
     ]  # fmt: skip

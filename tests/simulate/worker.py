@@ -5,6 +5,7 @@ Only the conversion is made up: it takes time, and a file comes out good, bad or
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from gpu_worker.contract import (
     ReportOutput,
     WorkerErrorCode,
 )
+from gpu_worker.early import Finished
 from gpu_worker.errors import JobFailed
 from gpu_worker.handler import Produced, Worker
 from gpu_worker.manifest import Identity
@@ -112,9 +114,9 @@ class _Worker(Worker):
             raise
 
     async def _produce(
-        self, client: Any, room: Path, identity: Identity, encoder: Any, board: Any
+        self, client: Any, room: Path, identity: Identity, board: Any, sent: Any
     ) -> Produced:
-        del room, board
+        del room, board, sent
         started = now_s()
         body = await self._download(client, identity)
         await asyncio.sleep(self._world.weather.conversion_s())
@@ -125,7 +127,16 @@ class _Worker(Worker):
             raise JobFailed(WorkerErrorCode.ENCODE_FAILED, "The encoder stopped.", "Broken pipe")
         files = _files(identity)
         tree: Any = _Tree(files)
-        return Produced(tree, _manifest(identity, files, now_s() - started, encoder.encoder))
+        return Produced(tree, _manifest(identity, files, now_s() - started, "libx264"))
+
+    async def _segments(
+        self, room: Path, identity: Identity, encoded: asyncio.Event
+    ) -> AsyncIterator[Finished]:
+        del room
+        await asyncio.sleep(self._world.weather.conversion_s() / 2)
+        key = f"{identity.layout.prefix}{_name(identity)}_000.ts"
+        yield Finished(key, _Tree(_files(identity)) / key)
+        await encoded.wait()
 
     async def _download(self, client: Any, identity: Identity) -> bytes:
         job = identity.job
@@ -138,9 +149,13 @@ class _Worker(Worker):
         return await found["Body"].read()
 
 
+def _name(identity: Identity) -> str:
+    return "720p" if identity.job.type == "video" else "128k"
+
+
 def _files(identity: Identity) -> dict[str, bytes]:
     layout, video = identity.layout, identity.job.type == "video"
-    name = "720p" if video else "128k"
+    name = _name(identity)
     by = f"{identity.job_id} {identity.worker}".encode()
     files = {
         layout.master: b"#EXTM3U " + by,
