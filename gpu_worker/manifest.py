@@ -50,7 +50,7 @@ def build(
 ) -> Manifest:
     """The manifest of everything below `tree`, whose paths are keys.
 
-    What is `known` is not read again.
+    What is `known`, and has the same size still, is not read again.
     """
     layout, job = identity.layout, identity.job
     objects = tuple(_objects(tree, known))
@@ -84,7 +84,10 @@ def _objects(tree: Path, known: Mapping[str, ManifestObject]) -> Iterator[Manife
     for path in sorted(tree.rglob("*")):
         if path.is_file():
             key = path.relative_to(tree).as_posix()
-            yield known.get(key) or describe(key, path.read_bytes())
+            item = known.get(key)
+            if item is None or item.size != path.stat().st_size:  # joined with the next, since
+                item = describe(key, path.read_bytes())
+            yield item
 
 
 def _rendition(variant: Variant, layout: OutputLayout) -> Rendition:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from gpu_worker import manifest
 from gpu_worker.bucket import unavailable
 from gpu_worker.early import EarlyUpload, Finished, finished_segments
 from gpu_worker.objects import describe
+from tests.gpu_worker.claims import identity_of
 from tests.gpu_worker.clips import Clips
 from tests.gpu_worker.conftest import Transcode
-from tests.gpu_worker.outputs import KEYS, LAYOUT, Output, Room, open_room, output_of
+from tests.gpu_worker.outputs import KEYS, LAYOUT, MEDIA_ID, Output, Room, open_room, output_of
 
 PATIENCE_S = 30.0
 MASTER, SEGMENT = KEYS
@@ -71,6 +73,18 @@ async def test_a_segment_that_changed_since_is_uploaded_again(room: Room, tmp_pa
     (made.tree / SEGMENT).write_bytes(body)
     await uploader.publish(made.tree, made.manifest, lambda _share: None)
     assert room.read(SEGMENT) == body
+
+
+async def test_manifest_reads_again_what_grew_since_it_was_uploaded(
+    transcode: Transcode, clips: Clips, tmp_path: Path
+) -> None:
+    package = await transcode(clips["odd"])
+    identity, tree = identity_of(MEDIA_ID, "job-1"), tmp_path / "tree"
+    package.folder.rename(manifest.make_room(tree, identity.layout))
+    whole = {item.key: item for item in manifest.build(tree, package, identity, 1.0).objects}
+    known = {key: describe(key, b"half of it") for key in whole}
+    built = manifest.build(tree, package, identity, 1.0, known)
+    assert {item.key: item for item in built.objects} == whole
 
 
 async def test_what_the_bucket_refused_is_left_for_the_end(room: Room, tmp_path: Path) -> None:
