@@ -45,6 +45,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     transcode.add_argument("--out", type=Path, required=True, metavar="DIR")
     transcode.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     transcode.add_argument("--encoder", choices=("auto", "libx264", "h264_nvenc"))
+    transcode.add_argument(
+        "--type",
+        choices=("video", "audio"),
+        help="what FILE is taken for; default: a video if it has a picture",
+    )
     transcode.add_argument("--creator", default="local", type=_creator_id, metavar="ID")
     transcode.add_argument("--media-id", type=UUID, default=None, metavar="UUID")
     commands.add_parser(
@@ -108,7 +113,8 @@ async def _produce(
     started = time.monotonic()
     tools, source = find_tools(settings), room / "input"
     found = await probe(tools, ffmpeg.Source(source, settings.max_pixels))
-    identity = _identity(arguments, "video" if found.video is not None else "audio")
+    kind: MediaType = "video" if found.video is not None else "audio"
+    identity = _identity(arguments, arguments.type or kind)
     folder = manifest.make_room(room / "tree", identity.layout)
     packager = Packager(tools, await choose_encoder(settings, tools, room), settings)
     package = await packager.package(source, identity.job.type, folder, _show_progress)

@@ -9,6 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from gpu_worker import colour
+from gpu_worker.colour import PRODUCED, Colour
 from gpu_worker.ladder import PlannedRung, Rung, Size
 
 SEGMENT_SECONDS = 6
@@ -61,10 +63,11 @@ class VideoPass:
     poster_at_seconds: float
     encoder: Literal["libx264", "h264_nvenc"]
     x264_preset: str
-    assumed_matrix: Literal["bt709", "smpte170m"] | None = None
-    """The colour matrix of a source that names none."""
-    hdr: bool = False
+    colour: Colour | None = PRODUCED
+    """None for RGB and grey."""
     interlaced: bool = False
+    skip_seconds: float = 0.0
+    """Of sound before the first picture, which is left out."""
     pad_seconds: float = 0.0
     audio: AudioPlan | None = None
 
@@ -80,11 +83,12 @@ class AudioPass:
 
 
 def ffprobe(program: str, source: Source) -> list[str]:
-    """Describe the file's format and streams as JSON."""
+    """Describe the file's format, streams and first packet as JSON."""
     return [
         program, "-v", "error", "-hide_banner",
         *_guards(MAX_PROBED_PIXELS),
         "-of", "json", "-show_format", "-show_streams",
+        "-show_packets", "-read_intervals", "%+#1",
         f"file:{source.path}",
     ]  # fmt: skip
 
@@ -111,7 +115,9 @@ def video_pass(program: str, job: VideoPass) -> list[str]:
     Progress goes to stdout.
     """
     argv = [
-        *_ffmpeg(program), "-progress", "pipe:1", "-stats_period", "0.5", *_input(job.source),
+        *_ffmpeg(program), "-progress", "pipe:1", "-stats_period", "0.5",
+        *(["-itsoffset", f"-{_seconds(job.skip_seconds)}"] if job.skip_seconds else []),
+        *_input(job.source),
         "-filter_complex", ";".join([*_video_graph(job), *_audio_graph(job.audio)]),
     ]  # fmt: skip
     for number, planned in enumerate(job.rungs):
@@ -130,7 +136,7 @@ def audio_pass(program: str, job: AudioPass) -> list[str]:
     """
     return [
         *_ffmpeg(program), *_input(job.source),
-        "-filter_complex", ";".join(_audio_graph(job.audio)),
+        "-filter_complex", ";".join(_audio_graph(job.audio, alone=True)),
         *_audio_outputs(job.audio, "", job.max_seconds),
         "-map", f"0:{job.audio.index}", "-t", _seconds(job.max_seconds), *_CLEAN,
         "-c:a", "pcm_s16le", "-ar", str(job.sample_rate_hz), "-ac", str(job.audio.channels),
@@ -164,7 +170,7 @@ def still(program: str, segment: Path, at_seconds: float) -> list[str]:
 # The tags of a phone's recording say where it was made; none is copied.
 _CLEAN = ("-map_metadata", "-1", "-map_chapters", "-1")
 # JPEG files are BT.601 in full range, whatever the video was.
-_JPEG = "scale=out_color_matrix=bt601:out_range=pc,format=yuvj420p"
+_JPEG = "zscale=matrix=smpte170m:range=pc,format=yuvj420p"
 
 
 def _ffmpeg(program: str) -> list[str]:
@@ -191,7 +197,9 @@ def _video_graph(job: VideoPass) -> list[str]:
         *(["bwdif=mode=send_frame:deint=interlaced"] if job.interlaced else []),
         # Repeats frames over gaps: every rendition then has a key frame on every boundary.
         f"fps={_rate(job.frame_rate)}:start_time=0",
-        *_to_canvas(job),
+        *colour.to_bt709(job.colour, f"{job.canvas.width}:{job.canvas.height}"),
+        "format=yuv420p",
+        "setsar=1",
         "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv",
         f"tpad=stop_mode=clone:stop_duration={_seconds(job.pad_seconds + TAIL_SLACK_SECONDS)}",
         "split=2[canvas][still]",
@@ -201,22 +209,6 @@ def _video_graph(job: VideoPass) -> list[str]:
         f"[still]select=gte(t\\,{_seconds(job.poster_at_seconds)}),{_JPEG}[poster]",
         *_cascade(job),
     ]
-
-
-def _to_canvas(job: VideoPass) -> list[str]:
-    size = f"{job.canvas.width}:{job.canvas.height}"
-    if job.hdr:
-        # Rec. 2100 knows no other primaries, but not every file says so. Tone mapping wants linear
-        # light in floating point; scaled first, it has less to do.
-        return [
-            "setparams=color_primaries=bt2020:colorspace=bt2020nc", f"zscale={size}",
-            "zscale=transfer=linear:npl=100", "format=gbrpf32le",
-            "zscale=primaries=bt709", "tonemap=hable:desat=0",
-            "zscale=transfer=bt709:matrix=bt709:range=tv", "format=yuv420p", "setsar=1",
-        ]  # fmt: skip
-    assumed = [f"setparams=colorspace={job.assumed_matrix}"] if job.assumed_matrix else []
-    scale = f"scale={size}:out_color_matrix=bt709:out_range=tv"
-    return [*assumed, scale, "format=yuv420p", "setsar=1"]
 
 
 def _cascade(job: VideoPass) -> list[str]:
@@ -232,13 +224,20 @@ def _cascade(job: VideoPass) -> list[str]:
     return graph
 
 
-def _audio_graph(audio: AudioPlan | None) -> list[str]:
-    """Stereo at 48 kHz from time zero, gaps filled, split for each bit rate."""
+def _audio_graph(audio: AudioPlan | None, *, alone: bool = False) -> list[str]:
+    """Stereo at 48 kHz from time zero, gaps filled, split for each bit rate.
+
+    Alone, it begins with its first sample, as its waveform does.
+    """
     if audio is None:
         return []
     # swresample plays mono 3 dB lower on two speakers; copied, it stays as loud.
     stereo = "pan=stereo|c0=c0|c1=c0" if audio.channels == 1 else "aformat=channel_layouts=stereo"
-    chain = [f"aresample={AUDIO_RATE_HZ}:async=1:first_pts=0", stereo]
+    chain = [
+        *(["asetpts=PTS-STARTPTS"] if alone else []),
+        f"aresample={AUDIO_RATE_HZ}:async=1:first_pts=0",
+        stereo,
+    ]
     if audio.pad_seconds > 0:
         chain.append(f"apad=pad_dur={_seconds(audio.pad_seconds)}")
     outputs = "".join(f"[a{number}]" for number in range(len(audio.kbps)))

@@ -29,6 +29,8 @@ from gpu_worker.waveform import Waveform
 OnProgress = Callable[[float], None]
 """Takes the share of the encode that is done, 0 to 1."""
 MAX_SEGMENT_BYTES = 256 * 1024**2
+TOO_MANY_ERRORS = 69
+"""ffmpeg's status when more than two thirds of a track could not be decoded."""
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
 """What a program brings upon itself: the same file brings it about again."""
 
@@ -156,14 +158,15 @@ class Packager:
         )
 
     async def _encode(self, argv: list[str], folder: Path, take: Callable[[bytes], None]) -> None:
-        """The pass itself. A failure that left no rendition behind is the input's."""
+        """The pass itself. Where hardly anything or nothing was decoded, the input is to blame."""
         limits = Limits(
             self.settings.max_wall_seconds, self.settings.max_cpu_seconds, MAX_SEGMENT_BYTES
         )
         try:
             await run(argv, cwd=folder, limits=limits, on_stdout=take)
         except ProcessFailed as failure:
-            if "Invalid data found" in failure.stderr_tail and not _has_output(folder):
+            nothing = "Invalid data found" in failure.stderr_tail and not _has_output(folder)
+            if nothing or failure.returncode == TOO_MANY_ERRORS:
                 raise JobFailed(
                     WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, failure.stderr_tail
                 ) from failure

@@ -1,20 +1,20 @@
 """From what was probed to what ffmpeg is asked to do. Pure."""
 
-from typing import Literal
-
-from gpu_worker import ladder
+from gpu_worker import colour, ladder
 from gpu_worker.contract import MediaType, WorkerErrorCode
 from gpu_worker.errors import JobFailed
 from gpu_worker.ffmpeg import TAIL_SLACK_SECONDS, AudioPass, AudioPlan, Source, VideoPass
 from gpu_worker.ladder import PlannedRung, Size
-from gpu_worker.probe import AudioStream, MediaProbe, VideoStream
+from gpu_worker.probe import AudioStream, MediaProbe
 from gpu_worker.settings import EncodeSettings
 from gpu_worker.tools import VideoEncoder
 
 POSTER_POSITION = 0.1
+SOUND_LEADS_SECONDS = 0.1
+"""Sound that begins so little before the first picture is an encoder's priming: the output begins
+with the picture, which would be shown for too long, and late, otherwise."""
 SOUND_OUTLASTS_SECONDS = 0.5
 """Sound that goes on for longer than this after the last picture is kept under a still."""
-HD_LINES = 720
 
 
 def check(found: MediaProbe, wanted: MediaType, settings: EncodeSettings) -> None:
@@ -57,8 +57,11 @@ def video_pass(
     video = found.video
     if video is None:
         raise ValueError("a video pass needs a video track")
-    picture_end = video.end_seconds or 0.0
-    length = min(_length(picture_end, found.audio), settings.max_duration_seconds)
+    skipped = video.start_seconds if 0 < video.start_seconds <= SOUND_LEADS_SECONDS else 0.0
+    picture_end = (video.end_seconds or 0.0) - skipped
+    sound_end = ((found.audio and found.audio.end_seconds) or 0.0) - skipped
+    outlasts = sound_end > picture_end + SOUND_OUTLASTS_SECONDS
+    length = min(sound_end if outlasts else picture_end, settings.max_duration_seconds)
     rungs = ladder.plan(video.display, force_full=settings.force_full_ladder)
     return VideoPass(
         source=source,
@@ -70,26 +73,21 @@ def video_pass(
         poster_at_seconds=length * POSTER_POSITION,
         encoder=encoder,
         x264_preset=settings.x264_preset,
-        assumed_matrix=_assumed_matrix(video),
-        hdr=video.hdr,
+        colour=colour.of(video.colour, video.coded.short_side),
         interlaced=video.interlaced,
+        skip_seconds=skipped,
         pad_seconds=max(0.0, length - picture_end),
-        audio=None if found.audio is None else _sound(found.audio, rungs, length),
+        audio=None if found.audio is None else _sound(found.audio, rungs, length - sound_end),
     )
 
 
-def _length(picture_end: float, audio: AudioStream | None) -> float:
-    sound_end = 0.0 if audio is None else audio.end_seconds or 0.0
-    return sound_end if sound_end > picture_end + SOUND_OUTLASTS_SECONDS else picture_end
-
-
-def _sound(audio: AudioStream, rungs: tuple[PlannedRung, ...], length: float) -> AudioPlan:
-    """Each distinct bit rate of the rungs once, filled up to `length` seconds."""
+def _sound(audio: AudioStream, rungs: tuple[PlannedRung, ...], missing: float) -> AudioPlan:
+    """Each distinct bit rate of the rungs once, filled up with the `missing` seconds."""
     return AudioPlan(
         index=audio.index,
         channels=audio.channels,
         kbps=tuple(dict.fromkeys(planned.rung.audio_kbps for planned in rungs)),
-        pad_seconds=max(0.0, length - (audio.end_seconds or 0.0)) + TAIL_SLACK_SECONDS,
+        pad_seconds=max(0.0, missing) + TAIL_SLACK_SECONDS,
     )
 
 
@@ -107,10 +105,3 @@ def audio_pass(source: Source, found: MediaProbe, settings: EncodeSettings) -> A
         sample_rate_hz=audio.sample_rate_hz,
         max_seconds=settings.max_duration_seconds,
     )
-
-
-def _assumed_matrix(video: VideoStream) -> Literal["bt709", "smpte170m"] | None:
-    """What an untagged picture is taken for: players go by the number of lines."""
-    if video.matrix is not None:
-        return None
-    return "bt709" if video.coded.short_side >= HD_LINES else "smpte170m"

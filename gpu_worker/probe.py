@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from gpu_worker import ffmpeg
+from gpu_worker.colour import ColourTags
 from gpu_worker.contract import WorkerErrorCode
 from gpu_worker.errors import JobFailed, ProcessFailed, ProcessTimedOut
 from gpu_worker.ladder import Size
@@ -15,12 +16,18 @@ from gpu_worker.tools import Tools
 
 PROBE_LIMITS = Limits(wall_s=60, cpu_s=60, file_bytes=1024**2)
 MEASURE_LIMITS = Limits(wall_s=300, cpu_s=300, file_bytes=1024**2)
-HDR_TRANSFERS = frozenset({"smpte2084", "arib-std-b67"})
 UNREADABLE = (
     "This file is not a video or audio file we can read. "
     "It may be damaged or of another kind; please export it again, "
     "for example as MP4, and upload it."
 )
+GUESSED_LENGTHS = frozenset({"mpeg", "asf"})
+"""Formats that do not say how long a track is: ffprobe's figure is a guess, some frames off."""
+LATE_SECONDS = 0.1
+REORDERED_FRAMES = 3
+"""How many of the last frames' times may be missing where frames are stored out of order."""
+NOT_KEPT = frozenset({"packets", "tags", "filename"})
+"""Tags hold places and names; the file's name is that of a temporary file."""
 Json = Mapping[str, Any]
 
 
@@ -35,8 +42,9 @@ class VideoStream:
     average_rate: Fraction
     nominal_rate: Fraction
     interlaced: bool
-    hdr: bool
-    matrix: str | None
+    colour: ColourTags
+    start_seconds: float
+    """From the file's start, as the end is."""
     end_seconds: float | None
 
     @property
@@ -89,15 +97,22 @@ async def probe(tools: Tools, source: ffmpeg.Source) -> MediaProbe:
 
 
 def read(document: Json) -> MediaProbe:
-    """The tracks to use out of ffprobe's JSON: the default ones, never a cover picture."""
-    streams = document.get("streams", [])
-    start = _number(document.get("format", {}).get("start_time")) or 0.0
+    """The tracks to use out of ffprobe's JSON: the default ones, never a cover picture.
+
+    Raises `input_unsupported` for a codec nobody knows and for encrypted tracks.
+    """
+    if any(_is_encrypted(packet) for packet in document.get("packets", [])):
+        raise JobFailed(
+            WorkerErrorCode.INPUT_UNSUPPORTED,
+            "This file is protected against copying; please export it without protection.",
+        )
+    streams, container = document.get("streams", []), document.get("format", {})
     video = _chosen(s for s in streams if s.get("codec_type") == "video" and not _is_cover(s))
     audio = _chosen(s for s in streams if s.get("codec_type") == "audio" and s.get("channels"))
     return MediaProbe(
-        video=None if video is None else _video(video, start),
-        audio=None if audio is None else _audio(audio, start),
-        duration_seconds=_number(document.get("format", {}).get("duration")),
+        video=None if video is None else _video(video, container),
+        audio=None if audio is None else _audio(audio, container),
+        duration_seconds=_number(container.get("duration")),
         document=_without_tags(document),
     )
 
@@ -109,15 +124,30 @@ async def with_ends(tools: Tools, source: ffmpeg.Source, found: MediaProbe) -> M
     """
     video, audio = found.video, found.audio
     if video is not None and not video.end_seconds:
-        video = replace(video, end_seconds=await _measured_end(tools, source, video.index))
+        video = replace(video, end_seconds=await _measured_picture(tools, source, video))
     if audio is not None and not audio.end_seconds:
-        audio = replace(audio, end_seconds=await _measured_end(tools, source, audio.index))
+        at, _ = await _measured(tools, source, audio.index)
+        audio = replace(audio, end_seconds=at or 0.0)
     if video is not None and not video.end_seconds:
         raise JobFailed(WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, "the video has no length")
     return replace(found, video=video, audio=audio)
 
 
-async def _measured_end(tools: Tools, source: ffmpeg.Source, index: int) -> float:
+async def _measured_picture(tools: Tools, source: ffmpeg.Source, video: VideoStream) -> float:
+    """Where the last frame ends: by its time stamp, or by count when it or some have none."""
+    at, frames = await _measured(tools, source, video.index)
+    rate = video.average_rate or video.nominal_rate
+    if not rate:
+        return at or 0.0
+    counted = video.start_seconds + float(frames / rate)
+    if at is None:
+        return counted
+    # Fields that are stored one by one count twice: a count is not believed further than that.
+    return counted if at < counted <= at + float(REORDERED_FRAMES / rate) else at
+
+
+async def _measured(tools: Tools, source: ffmpeg.Source, index: int) -> tuple[float | None, int]:
+    """The time at a stream's end, if it has times, and its number of packets."""
     argv = ffmpeg.measure_end(tools.ffmpeg, source, index)
     try:
         done = await run(argv, cwd=source.path.parent, limits=MEASURE_LIMITS)
@@ -125,15 +155,20 @@ async def _measured_end(tools: Tools, source: ffmpeg.Source, index: int) -> floa
         raise JobFailed(
             WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, failure.stderr_tail
         ) from failure
-    return progress_seconds(done.stdout) or 0.0
+    return progress_seconds(done.stdout), int(_progress(done.stdout, b"frame") or 0)
 
 
 def progress_seconds(chunk: bytes) -> float | None:
     """The last `out_time_us` in a piece of `-progress` output, in seconds."""
+    microseconds = _progress(chunk, b"out_time_us")
+    return None if microseconds is None else int(microseconds) / 1e6
+
+
+def _progress(chunk: bytes, wanted: bytes) -> bytes | None:
     for line in reversed(chunk.splitlines()):
         name, _, value = line.partition(b"=")
-        if name == b"out_time_us" and value.strip().isdigit():
-            return int(value) / 1e6
+        if name == wanted and value.strip().isdigit():
+            return value.strip()
     return None
 
 
@@ -148,7 +183,7 @@ def _is_cover(stream: Json) -> bool:
     return bool(marks.get("attached_pic") or marks.get("timed_thumbnails"))
 
 
-def _video(stream: Json, start: float) -> VideoStream:
+def _video(stream: Json, container: Json) -> VideoStream:
     if "codec_name" not in stream or stream["codec_name"] == "unknown":
         raise JobFailed(
             WorkerErrorCode.INPUT_UNSUPPORTED,
@@ -162,27 +197,45 @@ def _video(stream: Json, start: float) -> VideoStream:
         average_rate=_ratio(stream.get("avg_frame_rate")),
         nominal_rate=_ratio(stream.get("r_frame_rate")),
         interlaced=stream.get("field_order") in {"tt", "bb", "tb", "bt"},
-        hdr=stream.get("color_transfer") in HDR_TRANSFERS,
-        matrix=_known(stream.get("color_space")),
-        end_seconds=_end(stream, start),
+        colour=ColourTags(
+            pixel_format=stream.get("pix_fmt", ""),
+            matrix=stream.get("color_space"),
+            primaries=stream.get("color_primaries"),
+            transfer=stream.get("color_transfer"),
+            full_range=stream.get("color_range") == "pc",
+        ),
+        start_seconds=_start(stream, container),
+        end_seconds=_end(stream, container),
     )
 
 
-def _audio(stream: Json, start: float) -> AudioStream:
+def _audio(stream: Json, container: Json) -> AudioStream:
     return AudioStream(
         index=int(stream["index"]),
         channels=int(stream["channels"]),
         sample_rate_hz=int(stream["sample_rate"]),
-        end_seconds=_end(stream, start),
+        end_seconds=_end(stream, container),
     )
 
 
-def _end(stream: Json, start: float) -> float | None:
-    """Where the stream ends, from the file's start. Matroska has the length in a tag only."""
-    duration = _number(stream.get("duration")) or _clock(stream.get("tags", {}).get("DURATION"))
-    if not duration:
+def _start(stream: Json, container: Json) -> float:
+    begins = _number(container.get("start_time")) or 0.0
+    return (_number(stream.get("start_time")) or begins) - begins
+
+
+def _end(stream: Json, container: Json) -> float | None:
+    """Where the stream ends, from the file's start; None where that must be measured."""
+    if container.get("format_name") in GUESSED_LENGTHS:
         return None
-    return (_number(stream.get("start_time")) or start) - start + duration
+    duration = _number(stream.get("duration")) or _tagged_duration(stream)
+    return _start(stream, container) + duration if duration else None
+
+
+def _tagged_duration(stream: Json) -> float | None:
+    """Matroska has the length in a tag only, which counts from the stream's start or from zero,
+    depending on who wrote it: of use where both are one."""
+    late = abs(_number(stream.get("start_time")) or 0.0) > LATE_SECONDS
+    return None if late else _clock(stream.get("tags", {}).get("DURATION"))
 
 
 def _rotation(stream: Json) -> int:
@@ -214,14 +267,15 @@ def _clock(text: object) -> float | None:
     return int(parts[0]) * 3600 + int(parts[1]) * 60 + float(parts[2])
 
 
-def _known(text: object) -> str | None:
-    return None if text in {None, "unknown", "reserved", "unspecified"} else str(text)
+def _is_encrypted(packet: Json) -> bool:
+    """By Common Encryption (ISO/IEC 23001-7), which leaves the codecs' names as they were."""
+    side = packet.get("side_data_list", [])
+    return any(item.get("side_data_type") == "Encryption info" for item in side)
 
 
 def _without_tags(value: Any) -> Any:
-    """Tags hold places and names; the file's name is that of a temporary file."""
     if isinstance(value, Mapping):
-        return {k: _without_tags(v) for k, v in value.items() if k not in {"tags", "filename"}}
+        return {k: _without_tags(v) for k, v in value.items() if k not in NOT_KEPT}
     if isinstance(value, list):
         return [_without_tags(item) for item in value]
     return value

@@ -4,6 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from gpu_worker import ffmpeg, ladder
+from gpu_worker.colour import Colour
 from gpu_worker.ladder import Size
 
 SOURCE = ffmpeg.Source(Path("/job/input"), max_pixels=1000)
@@ -43,7 +44,8 @@ def video_job(**changes: object) -> ffmpeg.VideoPass:
 def test_ffprobe_reads_a_local_file_and_nothing_else() -> None:
     assert ffmpeg.ffprobe("ffprobe", SOURCE) == [
         "ffprobe", "-v", "error", "-hide_banner", *GUARDS, "134217728",
-        "-of", "json", "-show_format", "-show_streams", "file:/job/input",
+        "-of", "json", "-show_format", "-show_streams",
+        "-show_packets", "-read_intervals", "%+#1", "file:/job/input",
     ]  # fmt: skip
 
 
@@ -71,12 +73,12 @@ def test_video_pass_with_libx264() -> None:
         ]  # fmt: skip
 
     graph = [
-        "[0:0]fps=30000/1001:start_time=0,scale=1280:720:out_color_matrix=bt709:out_range=tv,"
-        "format=yuv420p,setsar=1,"
+        "[0:0]fps=30000/1001:start_time=0,"
+        "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv,"
+        "scale=1280:720,format=yuv420p,setsar=1,"
         "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv,"
         "tpad=stop_mode=clone:stop_duration=0.25,split=2[canvas][still]",
-        r"[still]select=gte(t\,1.45),scale=out_color_matrix=bt601:out_range=pc,"
-        "format=yuvj420p[poster]",
+        r"[still]select=gte(t\,1.45),zscale=matrix=smpte170m:range=pc,format=yuvj420p[poster]",
         "[canvas]scale=854:480,setsar=1,split=2[v0][c0]",
         "[c0]scale=640:360,setsar=1,null[v1]",
         "[0:1]aresample=48000:async=1:first_pts=0,aformat=channel_layouts=stereo,"
@@ -111,15 +113,33 @@ def test_video_pass_with_nvenc_differs_in_the_encoder_alone() -> None:
     ]  # fmt: skip
 
 
-def test_hdr_interlaced_and_untagged_sources_are_brought_to_bt709() -> None:
-    def graph(**changes: object) -> str:
-        argv = ffmpeg.video_pass("ffmpeg", video_job(**changes))
-        return argv[argv.index("-filter_complex") + 1]
+def graph(**changes: object) -> str:
+    argv = ffmpeg.video_pass("ffmpeg", video_job(**changes))
+    return argv[argv.index("-filter_complex") + 1]
 
+
+def test_interlaced_pictures_are_woven_before_anything_else() -> None:
     assert graph(interlaced=True).startswith("[0:0]bwdif=mode=send_frame:deint=interlaced,fps=")
-    assert "setparams=colorspace=smpte170m,scale=1280:720" in graph(assumed_matrix="smpte170m")
-    assert "zscale=1280:720,zscale=transfer=linear:npl=100" in graph(hdr=True)
-    assert "tonemap=hable" in graph(hdr=True)
+
+
+def test_other_colours_are_brought_to_bt709_by_zscale() -> None:
+    told = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=smpte170m:range=pc"
+    wanted = "primaries=bt709:transfer=bt709:matrix=bt709:range=tv"
+    colour = Colour("smpte170m", "bt709", "bt709", full_range=True)
+    assert f"{told},zscale=1280:720:filter=bicubic:{wanted},format=" in graph(colour=colour)
+    bright = Colour("bt2020nc", "bt2020", "smpte2084", full_range=False)
+    assert (
+        "color_trc=smpte2084:colorspace=bt2020nc:range=tv,zscale=1280:720:filter=bicubic,"
+        "zscale=transfer=linear:npl=100,format=gbrpf32le,zscale=primaries=bt709,"
+        f"tonemap=hable:desat=0,zscale={wanted},format=yuv420p"
+    ) in graph(colour=bright)
+    assert "scale=1280:720:out_color_matrix=bt709:out_range=tv:flags=" in graph(colour=None)
+
+
+def test_sound_before_the_first_picture_is_left_out() -> None:
+    argv = ffmpeg.video_pass("ffmpeg", video_job(skip_seconds=0.021333))
+    assert argv[argv.index("-itsoffset") + 1] == "-0.021333"
+    assert argv.index("-itsoffset") < argv.index("-i")
 
 
 def test_mono_is_copied_to_both_speakers_at_its_loudness() -> None:
@@ -127,7 +147,8 @@ def test_mono_is_copied_to_both_speakers_at_its_loudness() -> None:
     job = ffmpeg.AudioPass(SOURCE, audio, sample_rate_hz=44100, max_seconds=3600)
     assert ffmpeg.audio_pass("ffmpeg", job) == [
         *PROGRAM, *GUARDS, "1000", "-i", "file:/job/input", "-filter_complex",
-        "[0:0]aresample=48000:async=1:first_pts=0,pan=stereo|c0=c0|c1=c0,asplit=2[a0][a1]",
+        "[0:0]asetpts=PTS-STARTPTS,aresample=48000:async=1:first_pts=0,"
+        "pan=stereo|c0=c0|c1=c0,asplit=2[a0][a1]",
         "-map", "[a0]", "-c:a", "aac", "-profile:a", "aac_low", "-b:a", "128k",
         *hls_output("128k", "3600"),
         "-map", "[a1]", "-c:a", "aac", "-profile:a", "aac_low", "-b:a", "64k",

@@ -3,7 +3,12 @@
 from fractions import Fraction
 from typing import Any
 
-from gpu_worker import probe
+import pytest
+
+from gpu_worker import colour, probe
+from gpu_worker.colour import Colour, ColourTags
+from gpu_worker.contract import WorkerErrorCode
+from gpu_worker.errors import JobFailed
 from gpu_worker.ladder import Size
 
 VIDEO: dict[str, Any] = {
@@ -64,3 +69,56 @@ def test_what_is_kept_of_the_answer_holds_no_tags_and_no_file_name() -> None:
     document = {"streams": [VIDEO], "format": {"filename": "/tmp/x", "tags": {"title": "mine"}}}  # noqa: S108
     assert probe.read(document).document["format"] == {}
     assert "location" not in str(probe.read(document).document)
+
+
+def test_a_matroska_length_is_not_believed_where_its_zero_is_unknown() -> None:
+    late = {**SOUND, "index": 0, "start_time": "5.0", "tags": {"DURATION": "00:00:06.600000000"}}
+    found = read(late)
+    assert found.audio is not None
+    assert found.audio.end_seconds is None
+
+
+@pytest.mark.parametrize("container", ["mpeg", "asf"])
+def test_a_guessed_length_is_measured(container: str) -> None:
+    found = probe.read({"streams": [VIDEO], "format": {"format_name": container}})
+    assert found.video is not None
+    assert found.video.end_seconds is None
+
+
+def test_an_encrypted_file_is_refused_as_one() -> None:
+    packet = {"side_data_list": [{"side_data_type": "Encryption info"}]}
+    with pytest.raises(JobFailed, match="protected") as refusal:
+        probe.read({"streams": [VIDEO], "packets": [packet]})
+    assert refusal.value.code is WorkerErrorCode.INPUT_UNSUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("tags", "lines", "expected"),
+    [
+        (ColourTags("yuv420p"), 480, ("smpte170m", "bt709", "bt709")),
+        (ColourTags("yuv420p"), 720, ("bt709", "bt709", "bt709")),
+        (ColourTags("yuv420p", matrix="reserved"), 576, ("smpte170m", "bt709", "bt709")),
+        (ColourTags("yuv420p", matrix="bt470bg"), 1080, ("bt470bg", "bt709", "bt709")),
+        (ColourTags("yuv420p10le", "bt2020nc"), 480, ("bt2020nc", "bt2020", "bt709")),
+        (ColourTags("yuv420p", primaries="bt2020"), 480, ("bt2020nc", "bt2020", "bt709")),
+        (
+            ColourTags("yuv420p10le", transfer="smpte2084"),
+            480,
+            ("bt2020nc", "bt2020", "smpte2084"),
+        ),
+        (
+            ColourTags("yuv420p10le", "bt709", "bt709", "arib-std-b67"),
+            1080,
+            ("bt2020nc", "bt2020", "arib-std-b67"),
+        ),
+    ],
+)
+def test_what_is_not_said_of_colours_is_taken_as_players_take_it(
+    tags: ColourTags, lines: int, expected: tuple[str, str, colour.Curve]
+) -> None:
+    assert colour.of(tags, lines) == Colour(*expected, full_range=False)
+
+
+def test_rgb_and_grey_have_no_matrix() -> None:
+    assert colour.of(ColourTags("gbrp", matrix="gbr"), 1080) is None
+    assert colour.of(ColourTags("gray"), 1080) is None
