@@ -147,69 +147,6 @@ async def test_a_clip_without_sound_has_no_audio_group(transcode: Transcode, cli
     assert sizes(package) == [(640, 272)], "the lowest rung stays, at the size of the source"
 
 
-@pytest.mark.parametrize(
-    ("clip", "expected"),
-    [
-        ("portrait", [(1080, 1920), (720, 1280), (480, 854), (360, 640)]),
-        ("odd", [(636, 360)]),
-        ("ten_bit", [(320, 180)]),
-        ("anamorphic", [(854, 480), (640, 360)]),
-        ("hdr", [(320, 180)]),
-    ],
-)
-async def test_shape_is_kept_and_nothing_is_enlarged(
-    transcode: Transcode, clips: Clips, tools: Tools, clip: str, expected: list[tuple[int, int]]
-) -> None:
-    package = await transcode(clips[clip])
-    assert sizes(package) == expected
-    name = package.variants[0].playlist.segments[0].uri
-    found = hls.streams(tools, package.folder / name)[0]
-    assert (found["pix_fmt"], found["sample_aspect_ratio"]) == ("yuv420p", "1:1")
-    assert found["color_transfer"] == "bt709"
-
-
-async def test_a_turned_recording_comes_out_upright(
-    transcode: Transcode, clips: Clips, tools: Tools
-) -> None:
-    package = await transcode(clips.rotated())
-    assert sizes(package) == [(180, 320)]
-    made = hls.picture(tools, ["-i", str(package.folder / "360p_000.ts")], 90, 160)
-    upright = hls.picture(tools, ["-i", str(clips.rotated())], 90, 160)
-    assert hls.psnr_db(made, upright) > 28
-
-
-@pytest.mark.parametrize(
-    ("clip", "rate"),
-    [("fast", 60.0), ("interlaced", 29.97), ("variable", 25.0), ("one_second_a_frame", 1.0)],
-)
-async def test_frame_rate_is_that_of_the_pictures_and_at_most_sixty(
-    transcode: Transcode, clips: Clips, tools: Tools, clip: str, rate: float
-) -> None:
-    package = await transcode(clips[clip])
-    assert package.variants[0].frame_rate == pytest.approx(rate, abs=0.01)
-    name = package.variants[0].playlist.segments[0]
-    count = len(hls.packets(tools, package.folder / name.uri, "v:0"))
-    assert count / name.seconds == pytest.approx(rate, rel=0.02)
-
-
-@pytest.mark.parametrize(("clip", "seconds"), [("short_sound", 4.0), ("long_sound", 5.0)])
-async def test_the_shorter_of_picture_and_sound_is_filled_up(
-    transcode: Transcode, clips: Clips, clip: str, seconds: float
-) -> None:
-    package = await transcode(clips[clip])
-    assert package.duration_seconds == pytest.approx(seconds, abs=0.1)
-    sound = hls.media(package.folder, "audio-64k.m3u8")
-    assert sum(hls.lengths(sound)) == pytest.approx(package.duration_seconds, abs=0.05)
-
-
-async def test_of_a_truncated_file_what_is_there_is_kept(
-    transcode: Transcode, clips: Clips
-) -> None:
-    package = await transcode(clips.truncated())
-    assert 3 < package.duration_seconds < 11
-    assert (package.folder / "poster.jpg").stat().st_size > 1000
-
-
 async def test_all_four_rungs_when_forced(transcode: Transcode, clips: Clips) -> None:
     package = await transcode(clips["ten_bit"], force_full_ladder=True)
     assert sizes(package) == [(1920, 1080), (1280, 720), (854, 480), (640, 360)]
