@@ -16,7 +16,14 @@ from uuid import UUID, uuid4, uuid5
 from pydantic import TypeAdapter, ValidationError
 
 from gpu_worker import doctor, ffmpeg, manifest
-from gpu_worker.contract import CreatorId, JobInput, Manifest, MediaType, WorkerError
+from gpu_worker.contract import (
+    CONFORMANCE_NAME,
+    CreatorId,
+    JobInput,
+    Manifest,
+    MediaType,
+    WorkerError,
+)
 from gpu_worker.errors import JobFailed, ToolMissing
 from gpu_worker.manifest import Identity
 from gpu_worker.packager import Packager
@@ -163,6 +170,7 @@ def _tell(made: Manifest, out: Path, *, as_json: bool) -> None:
         "preview": made.hls_preview_key,
         "thumbnail": made.thumbnail_key,
         "waveform": made.waveform_key,
+        "conformance": made.hls_master_key.replace("master.m3u8", CONFORMANCE_NAME),
         "manifest": made.hls_master_key.replace("master.m3u8", "manifest.json"),
     }
     paths = {name: str((out / key).resolve()) for name, key in keys.items() if key is not None}
@@ -172,7 +180,7 @@ def _tell(made: Manifest, out: Path, *, as_json: bool) -> None:
     names = ", ".join(rendition.name for rendition in made.renditions)
     print(f"{made.duration_seconds:.1f} s as {names} with {made.encoder}")
     for name, path in paths.items():
-        print(f"{name:10}{path}")
+        print(f"{name:12}{path}")
 
 
 def _fail(error: WorkerError, sentence: str, *, as_json: bool) -> int:

@@ -1,56 +1,83 @@
-"""Checks what was produced against the HLS rules players rely on, before anybody plays it.
+"""Holds a finished output against the rules of HLS before anybody plays it.
 
-Numbers in brackets: Apple, "HLS Authoring Specification for Apple Devices".
+Reads every playlist with the m3u8 library and every segment once. The report is stored with the
+item, as `conformance.json`.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
-from gpu_worker.codecs import Avc, begins_with_idr
-from gpu_worker.contract import WorkerErrorCode
+from gpu_worker.contract import CONFORMANCE_NAME, WorkerErrorCode
 from gpu_worker.errors import JobFailed
-from gpu_worker.playlist import MediaPlaylist
+from gpu_worker.produced import NotPlayable, Output, load
+from gpu_worker.rules import RFC, RULES
 
-PROFILE_HIGH = 100
-MAX_LEVEL = 52
-LARGEST_DRIFT_SECONDS = 0.25
-"""How far sound and picture may differ in length: AAC frames do not fit video frames."""
+MOST_DETAILS = 3
+READABLE_ID = "rfc8216-4.1"
+READABLE = "all playlists and segments that are named are there and readable"
 
 
-def check_video(
-    folder: Path,
-    videos: Sequence[MediaPlaylist],
-    audios: Sequence[MediaPlaylist],
-    avcs: Sequence[Avc],
-) -> None:
-    """Raise `output_invalid` for the first rule that video renditions break.
+@dataclass(frozen=True)
+class Result:
+    """One rule, and whether the output keeps it; `detail` says what breaks it."""
 
-    Equal boundaries [8.22], equal lengths [8.3], an IDR first [7.4], High to level 5.2 [1.4].
+    id: str
+    source: str
+    rule: str
+    passed: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Every rule that applies to an output."""
+
+    results: tuple[Result, ...]
+
+    @property
+    def broken(self) -> tuple[Result, ...]:
+        """The rules that it breaks."""
+        return tuple(result for result in self.results if not result.passed)
+
+    def to_json(self) -> str:
+        """As it is stored."""
+        document = {
+            "schemaVersion": 1,
+            "passed": not self.broken,
+            "rules": [asdict(result) for result in self.results],
+        }
+        return json.dumps(document, indent=1)
+
+
+def check(folder: Path) -> None:
+    """Inspect the output in `folder` and write the report there.
+
+    Raises `output_invalid`, which names every broken rule to operators.
     """
-    for video in videos:
-        if _boundaries(video) != _boundaries(videos[0]):
-            _refuse(f"the segments of {video.name} end elsewhere than those of {videos[0].name}")
-        for segment in video.segments:
-            if not begins_with_idr((folder / segment.uri).read_bytes()):
-                _refuse(f"{segment.uri} does not begin with an IDR picture")
-    for audio in audios:
-        if abs(audio.seconds - videos[0].seconds) > LARGEST_DRIFT_SECONDS:
-            _refuse(
-                f"{audio.name} lasts {audio.seconds:.2f} s, the picture {videos[0].seconds:.2f}"
-            )
-    for avc in avcs:
-        if avc.profile != PROFILE_HIGH or avc.level > MAX_LEVEL:
-            _refuse(f"a rendition is {avc.codecs}, not H.264 High of level 5.2 or below")
+    report = inspect(folder)
+    (folder / CONFORMANCE_NAME).write_text(report.to_json())
+    if report.broken:
+        raise JobFailed(
+            WorkerErrorCode.OUTPUT_INVALID,
+            "The converted file did not pass our playback checks; a retry may help.",
+            "\n".join(f"{result.id}: {result.detail}" for result in report.broken),
+        )
 
 
-def _boundaries(playlist: MediaPlaylist) -> list[int]:
-    """The length of each segment in milliseconds."""
-    return [round(segment.seconds * 1000) for segment in playlist.segments]
+def inspect(folder: Path) -> Report:
+    """What the output in `folder` keeps and breaks."""
+    try:
+        output = load(folder)
+    except NotPlayable as reason:
+        return Report((Result(READABLE_ID, RFC, READABLE, passed=False, detail=str(reason)),))
+    return Report((Result(READABLE_ID, RFC, READABLE, passed=True), *_results(output)))
 
 
-def _refuse(what: str) -> None:
-    raise JobFailed(
-        WorkerErrorCode.OUTPUT_INVALID,
-        "The converted video did not pass our playback checks; a retry may help.",
-        what,
-    )
+def _results(output: Output) -> Iterator[Result]:
+    for rule in RULES:
+        if output.pictures or not rule.video_only:
+            problems = list(islice(rule.check(output), MOST_DETAILS))
+            yield Result(rule.id, rule.source, rule.says, not problems, "; ".join(problems))

@@ -19,6 +19,9 @@ SCHEMA_VERSION: Literal[1] = 1
 """Of jobs, reports and claims."""
 MANIFEST_SCHEMA_VERSION: Literal[2] = 2
 
+CONFORMANCE_NAME = "conformance.json"
+"""Under an item's prefix: which rules of HLS its output was held against."""
+
 MediaType = Literal["video", "audio"]
 Encoder = Literal["h264_nvenc", "libx264", "aac"]
 """`aac` for audio-only media, which have no video encoder."""
@@ -60,6 +63,7 @@ class OutputLayout:
         self.master = f"{self.prefix}master.m3u8"
         self.manifest = f"{self.prefix}manifest.json"
         self.preview = f"{self.prefix}preview/preview.m3u8"
+        self.conformance = f"{self.prefix}{CONFORMANCE_NAME}"
         self.thumbnail = f"{creator_id}/thumbnails/media/{media_id}/auto-generated.jpg"
         self.waveform = f"{creator_id}/waveforms/{media_id}/waveform.json"
 

@@ -1,17 +1,19 @@
 """Turns one local file into the whole output of a job, in a folder; knows no bucket and no HTTP."""
 
+import asyncio
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_worker import codecs, conformance, ffmpeg, ladder, plan
+from gpu_worker import conformance, ffmpeg, ladder, plan
 from gpu_worker.contract import Encoder, MediaType, WorkerErrorCode
 from gpu_worker.errors import JobFailed, ProcessFailed, ProcessTimedOut
 from gpu_worker.playlist import (
     MediaPlaylist,
     Variant,
     audio_variant,
+    join_tail,
     measured_variant,
     read_media_playlist,
     render_media,
@@ -24,6 +26,7 @@ from gpu_worker.process import Limits, run
 from gpu_worker.settings import EncodeSettings
 from gpu_worker.thumbnail import ensure_poster
 from gpu_worker.tools import EncoderChoice, Tools
+from gpu_worker.transport import read_segment
 from gpu_worker.waveform import Waveform
 
 OnProgress = Callable[[float], None]
@@ -37,7 +40,8 @@ CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFP
 
 @dataclass(frozen=True)
 class Package:
-    """What was made. Playlists and segments, and `poster.jpg` or `waveform.json`, are in `folder`.
+    """What was made. In `folder` are playlists and segments, `poster.jpg` or `waveform.json`, and
+    `conformance.json`.
 
     `duration_seconds` is that of the renditions; `width` and `height` those of the largest.
     """
@@ -111,12 +115,17 @@ class Packager:
 
         await self._encode(ffmpeg.video_pass(self.tools.ffmpeg, job), folder, report)
         videos = [_produced(folder, planned.rung.name) for planned in job.rungs]
-        audios = _produced_audio(folder, job.audio)
+        segments = len(videos[0].segments)
+        audios = {
+            kbps: join_tail(folder, audio, segments)
+            for kbps, audio in _produced_audio(folder, job.audio).items()
+        }
         await ensure_poster(self.tools, folder, videos[0])
         variants = _finish_video(folder, job, videos, audios)
         previewed = variants[job.rungs.index(ladder.preview_rung(job.rungs))]
         parts = [previewed.playlist, *list(audios.values())[:1]]
         await make_preview(self.tools, folder, parts)
+        await asyncio.to_thread(conformance.check, folder)
         return Package(
             folder=folder,
             variants=variants,
@@ -148,6 +157,7 @@ class Packager:
         variants = tuple(audio_variant(playlist, target) for playlist in playlists)
         (folder / "master.m3u8").write_text(render_multivariant(variants))
         await make_preview(self.tools, folder, playlists[:1])
+        await asyncio.to_thread(conformance.check, folder)
         return Package(
             folder=folder,
             variants=variants,
@@ -183,21 +193,20 @@ def _finish_video(
     videos: list[MediaPlaylist],
     audios: dict[int, MediaPlaylist],
 ) -> tuple[Variant, ...]:
-    """Check the renditions, write their playlists and the multivariant playlist."""
-    avcs = [codecs.read_avc((folder / video.segments[0].uri).read_bytes()) for video in videos]
-    conformance.check_video(folder, videos, list(audios.values()), avcs)
+    """Write the renditions' playlists and the multivariant playlist."""
+    codecs = [read_segment(folder / video.segments[0].uri).codecs for video in videos]
     target = _write_media(folder, [*videos, *audios.values()])
     variants = tuple(
         measured_variant(
             video,
             target,
-            avc_codecs=avc.codecs,
+            avc_codecs=told,
             width=planned.size.width,
             height=planned.size.height,
             frame_rate=float(job.frame_rate),
             audio=audios.get(planned.rung.audio_kbps),
         )
-        for planned, video, avc in zip(job.rungs, videos, avcs, strict=True)
+        for planned, video, told in zip(job.rungs, videos, codecs, strict=True)
     )
     (folder / "master.m3u8").write_text(render_multivariant(variants))
     return variants

@@ -80,6 +80,27 @@ def read_media_playlist(path: Path) -> MediaPlaylist:
     )
 
 
+def join_tail(folder: Path, playlist: MediaPlaylist, count: int) -> MediaPlaylist:
+    """`playlist` with its last segments put together, so that there are `count` at most [8.22].
+
+    Sound starts an AAC frame before the picture: of a film of 12 s the last frame of it would be
+    a segment of its own. Pieces of one transport stream, put together, are that stream.
+    """
+    kept, tail = playlist.segments[:count], playlist.segments[count:]
+    if not tail:
+        return playlist
+    with (folder / kept[-1].uri).open("ab") as whole:
+        for piece in tail:
+            whole.write((folder / piece.uri).read_bytes())
+            (folder / piece.uri).unlink()
+    joined = Segment(
+        kept[-1].uri,
+        math.fsum(segment.seconds for segment in (kept[-1], *tail)),
+        sum(segment.size for segment in (kept[-1], *tail)),
+    )
+    return MediaPlaylist(playlist.name, (*kept[:-1], joined))
+
+
 def target_duration(playlists: Iterable[MediaPlaylist]) -> int:
     """One EXT-X-TARGETDURATION for all renditions [8.2]; every EXTINF rounds to no more."""
     longest = max(playlist.longest_segment_seconds for playlist in playlists)

@@ -14,6 +14,10 @@ VARIANTS: dict[str, tuple[str, str]] = {
         "-stream_loop 2 -i IN -t 14 -vf scale=854:480 -c:v libx264 -preset ultrafast -ac 2",
     ),
     "long": ("long.mp4", "-stream_loop 6 -i IN -t 35 " + SCALED),
+    "twelve": (
+        "twelve.mp4",
+        "-stream_loop 2 -i IN -t 12 -vf scale=320:180 -c:v libx264 -preset ultrafast -ac 2",
+    ),
     "ten_bit": ("ten_bit.mov", "-i IN -t 1 " + SCALED + " -pix_fmt yuv422p10le"),
     "wav": ("sound.wav", "-i IN -t 4 -vn -ac 2 -ar 44100 -af volume=20dB"),
     "surround": ("surround.m4a", "-i IN -vn -c:a copy"),
