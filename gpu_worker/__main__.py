@@ -9,9 +9,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from gpu_worker import cli
-from gpu_worker.errors import ToolMissing
+from gpu_worker.errors import IsolationMissing, ToolMissing
 from gpu_worker.settings import WorkerSettings
-from gpu_worker.tools import Tools, find_tools, missing_features
+from gpu_worker.tools import Tools, confinement, find_tools, missing_features
+
+logger = logging.getLogger(__name__)
 
 
 def serve() -> int:
@@ -30,9 +32,11 @@ def serve() -> int:
         names = ", ".join(sorted({str(item["loc"][0]).upper() for item in error.errors()}))
         print(f"These settings are missing or wrong: {names}.", file=sys.stderr)
         return cli.USAGE_ERROR
-    except ToolMissing as error:
+    except (IsolationMissing, ToolMissing) as error:
         print(error, file=sys.stderr)
         return cli.USAGE_ERROR
+
+    logger.info("%s", confinement(tools.sandbox))
 
     @runpod.serverless.register_fitness_check  # type: ignore[untyped-decorator]  # SDK has no types
     async def ffmpeg_has_all_features() -> None:

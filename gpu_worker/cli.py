@@ -24,7 +24,7 @@ from gpu_worker.contract import (
     MediaType,
     WorkerError,
 )
-from gpu_worker.errors import JobFailed, ToolMissing
+from gpu_worker.errors import IsolationMissing, JobFailed, ToolMissing
 from gpu_worker.manifest import Identity
 from gpu_worker.packager import Packager
 from gpu_worker.probe import probe
@@ -90,7 +90,7 @@ def _main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         made = _transcode(arguments, settings)
     except JobFailed as failure:
         return _fail(failure.to_wire(), failure.sentence, as_json=arguments.json)
-    except (ToolMissing, ValidationError) as error:
+    except (IsolationMissing, ToolMissing, ValidationError) as error:
         print(error, file=sys.stderr)
         return USAGE_ERROR
     except OSError as error:
@@ -119,7 +119,7 @@ async def _produce(
 ) -> tuple[Identity, Manifest]:
     started = time.monotonic()
     tools, source = find_tools(settings), room / "input"
-    found = await probe(tools, ffmpeg.Source(source, settings.max_pixels))
+    found = await probe(tools, ffmpeg.Source(source, settings.max_pixels, settings.max_streams))
     kind: MediaType = "video" if found.video is not None else "audio"
     identity = _identity(arguments, arguments.type or kind)
     folder = manifest.make_room(room / "tree", identity.layout)

@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 from pydantic import ValidationError
 
 from gpu_worker.contract import Claim
-from gpu_worker.errors import ProcessFailed, ProcessTimedOut, ToolMissing
+from gpu_worker.errors import IsolationMissing, ProcessFailed, ProcessTimedOut, ToolMissing
 from gpu_worker.settings import EncodeSettings, WorkerSettings
-from gpu_worker.tools import Tools, choose_encoder, find_tools, missing_features
+from gpu_worker.tools import Tools, choose_encoder, confinement, find_tools, missing_features
 
 if TYPE_CHECKING:
     from gpu_worker.claim_objects import ClaimObjects
@@ -89,6 +89,8 @@ async def _examine(environ: Mapping[str, str]) -> list[Finding]:
         tools = find_tools(settings)
     except (ValidationError, ToolMissing) as error:
         return [_finding("ffmpeg", str(error), ok=False)]
+    except IsolationMissing as error:
+        return [_finding("isolation", str(error), ok=False)]
     with tempfile.TemporaryDirectory(prefix="codex-media-") as name:
         try:
             return await _examine_tools(settings, tools, Path(name))
@@ -103,6 +105,7 @@ async def _examine_tools(settings: EncodeSettings, tools: Tools, cwd: Path) -> l
     return [
         _finding("ffmpeg", f"{tools.ffmpeg}{lacks}", ok=not missing),
         _finding("ffprobe", tools.ffprobe, ok=True),
+        _finding("isolation", confinement(tools.sandbox), ok=True),
         _finding("encoder", choice.note or choice.encoder, ok=True),
     ]
 

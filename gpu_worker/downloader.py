@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from gpu_worker.bucket import STORAGE_ERRORS, code_of, unavailable
 from gpu_worker.contract import WorkerErrorCode
 from gpu_worker.errors import JobFailed
+from gpu_worker.plan import check_size
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -78,11 +79,7 @@ class Download:
         if response["ETag"].strip('"') != self._bare_etag:
             raise self._changed()
         size = offset + response["ContentLength"]
-        if size > self.max_bytes:
-            raise JobFailed(
-                WorkerErrorCode.INPUT_TOO_LARGE,
-                f"This file has {size / 1e9:.1f} GB; we take up to {self.max_bytes / 1e9:.1f} GB.",
-            )
+        check_size(size, self.max_bytes)
         return size
 
     def _changed(self) -> JobFailed:

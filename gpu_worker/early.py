@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
 from gpu_worker.bucket import STORAGE_ERRORS
 from gpu_worker.errors import JobFailed
+from gpu_worker.objects import read_regular
 from gpu_worker.uploader import Uploader
 
 LOOK_EVERY_S = 0.5
@@ -17,10 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 class Finished(NamedTuple):
-    """A file that does not change any more, and its key."""
+    """The key of a file that does not change any more, and how it is read."""
 
     key: str
-    path: Path
+    read: Callable[[], bytes]
 
 
 async def finished_segments(
@@ -36,7 +38,7 @@ async def finished_segments(
         last = encoded.is_set()
         for path in sorted(set((tree / prefix).glob("*.ts")) - told):
             told.add(path)
-            yield Finished(prefix + path.name, path)
+            yield Finished(prefix + path.name, partial(read_regular, path))
         if not last:
             try:
                 await asyncio.wait_for(encoded.wait(), LOOK_EVERY_S)
@@ -95,8 +97,8 @@ class EarlyUpload:
 
     async def _put(self, found: Finished) -> None:
         try:
-            await self._uploader.put_early(found.key, found.path)
-        except (*STORAGE_ERRORS, JobFailed) as error:
+            await self._uploader.put_early(found.key, found.read)
+        except (*STORAGE_ERRORS, OSError, JobFailed) as error:
             _leave(error)
 
 

@@ -5,6 +5,7 @@ Superseded           another run has the attempt: this one stops, and reports no
 ProcessFailed        ffmpeg or ffprobe ended with an error; the caller decides what it means
 ProcessTimedOut      ffmpeg or ffprobe was killed on its deadline
 ToolMissing          no ffmpeg or ffprobe on this machine
+IsolationMissing     nothing on this machine confines them
 """
 
 from gpu_worker.contract import RETRYABLE_CODES, WorkerError, WorkerErrorCode
@@ -65,3 +66,15 @@ class ToolMissing(Exception):
             f"{program} was not found. Install it, or set {program.upper()} to its path."
         )
         self.program = program
+
+
+class IsolationMissing(Exception):
+    """What ISOLATION asks for does not work here."""
+
+    def __init__(self, wanted: str, works: str) -> None:
+        super().__init__(
+            f"ISOLATION={wanted} is not to be had: of bubblewrap, seccomp and Landlock, {works} "
+            "works here. It takes bubblewrap, or seccomp with Landlock (Linux 5.13), to keep a "
+            "hostile file from this machine's files and network. To run without, "
+            "set ISOLATION=optional."
+        )

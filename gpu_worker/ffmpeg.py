@@ -38,6 +38,7 @@ class Source:
 
     path: Path
     max_pixels: int
+    max_streams: int = MAX_STREAMS
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def ffprobe(program: str, source: Source) -> list[str]:
     """Describe the file's format, streams and first packet as JSON."""
     return [
         program, "-v", "error", "-hide_banner",
-        *_guards(MAX_PROBED_PIXELS),
+        *_guards(MAX_PROBED_PIXELS, source.max_streams),
         "-of", "json", "-show_format", "-show_streams",
         "-show_packets", "-read_intervals", "%+#1",
         f"file:{source.path}",
@@ -177,15 +178,15 @@ def _ffmpeg(program: str) -> list[str]:
     return [program, "-hide_banner", "-nostdin", "-v", "error", "-y"]
 
 
-def _guards(max_pixels: int) -> list[str]:
+def _guards(max_pixels: int, max_streams: int) -> list[str]:
     return [
         "-protocol_whitelist", "file", "-format_whitelist", DEMUXERS,
-        "-max_streams", str(MAX_STREAMS), "-max_pixels", str(max_pixels),
+        "-max_streams", str(max_streams), "-max_pixels", str(max_pixels),
     ]  # fmt: skip
 
 
 def _input(source: Source) -> list[str]:
-    return [*_guards(source.max_pixels), "-i", f"file:{source.path}"]
+    return [*_guards(source.max_pixels, source.max_streams), "-i", f"file:{source.path}"]
 
 
 def _video_graph(job: VideoPass) -> list[str]:

@@ -37,7 +37,7 @@ from gpu_worker.errors import JobFailed, Superseded
 from gpu_worker.manifest import Identity
 from gpu_worker.packager import Packager
 from gpu_worker.settings import WorkerSettings
-from gpu_worker.tools import EncoderChoice, Tools, choose_encoder
+from gpu_worker.tools import EncoderChoice, Tools, choose_encoder, confinement
 from gpu_worker.uploader import Published, Uploader
 
 if TYPE_CHECKING:
@@ -150,6 +150,8 @@ class Worker:
                 claim.wait_for_older,
                 self._segments(room, identity, encoded),
             )
+            if not self._tools.sandbox.confines:
+                logger.warning("job %s: %s", identity.job_id, confinement(self._tools.sandbox))
             encoder = await self._choose_encoder(room)
             await reporter.started(_with_encoder(reporter.output(), identity, encoder))
             async with reporter.reporting(board, self._settings.progress_interval_seconds):

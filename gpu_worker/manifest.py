@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from gpu_worker.contract import JobInput, Manifest, ManifestObject, OutputLayout, Rendition
+from gpu_worker.contract import (
+    JobInput,
+    Manifest,
+    ManifestObject,
+    OutputLayout,
+    Rendition,
+    WorkerErrorCode,
+)
+from gpu_worker.errors import JobFailed
 from gpu_worker.objects import describe
 from gpu_worker.packager import Package
 from gpu_worker.playlist import Variant
@@ -82,6 +90,12 @@ def build(
 
 def _objects(tree: Path, known: Mapping[str, ManifestObject]) -> Iterator[ManifestObject]:
     for path in sorted(tree.rglob("*")):
+        if path.is_symlink():  # ours are not; a program that was taken over points it elsewhere
+            raise JobFailed(
+                WorkerErrorCode.OUTPUT_INVALID,
+                "The converted file did not pass our checks; a retry may help.",
+                f"{path.name} is a link",
+            )
         if path.is_file():
             key = path.relative_to(tree).as_posix()
             item = known.get(key)

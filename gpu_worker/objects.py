@@ -1,7 +1,9 @@
 """Describes objects of an output as its manifest lists them: size, checksums, content type."""
 
 import hashlib
-from pathlib import PurePosixPath
+import os
+import stat
+from pathlib import Path, PurePosixPath
 
 from gpu_worker.contract import ManifestObject
 
@@ -23,3 +25,15 @@ def describe(key: str, body: bytes) -> ManifestObject:
         md5=hashlib.md5(body, usedforsecurity=False).hexdigest(),
         content_type=CONTENT_TYPES[PurePosixPath(key).suffix],
     )
+
+
+def read_regular(path: Path) -> bytes:
+    """What is in a file that a program which may have been taken over writes beside.
+
+    Raises OSError for a link, which may lead out of the folder, and for what is no file.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as content:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(f"{path.name} is no regular file")
+        return content.read()

@@ -22,7 +22,8 @@ from gpu_worker.playlist import (
 )
 from gpu_worker.preview import make_preview
 from gpu_worker.probe import UNREADABLE, MediaProbe, probe, progress_seconds, with_ends
-from gpu_worker.process import Limits, run
+from gpu_worker.process import TOO_MUCH_MEMORY, Limits, run
+from gpu_worker.sandbox import Room
 from gpu_worker.settings import EncodeSettings
 from gpu_worker.thumbnail import ensure_poster
 from gpu_worker.tools import EncoderChoice, Tools
@@ -31,11 +32,15 @@ from gpu_worker.waveform import Waveform
 
 OnProgress = Callable[[float], None]
 """Takes the share of the encode that is done, 0 to 1."""
+TOOK_TOO_LONG = "Converting this file took too long."
 MAX_SEGMENT_BYTES = 256 * 1024**2
 TOO_MANY_ERRORS = 69
 """ffmpeg's status when more than two thirds of a track could not be decoded."""
 CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
 """What a program brings upon itself: the same file brings it about again."""
+
+OUT_OF_MEMORY = ("Cannot allocate memory", "malloc of size")
+"""What ffmpeg and x264 say under RLIMIT_DATA."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +77,32 @@ class Packager:
         Raises :class:`JobFailed`: an input that is unreadable, unsupported, too large or without
         the wanted kind of track; an encode that failed or ran out of time; an invalid output.
         """
-        source = ffmpeg.Source(path, self.settings.max_pixels)
-        found = await probe(self.tools, source)
-        plan.check(found, wanted, self.settings)
+        deadline = asyncio.timeout(self.settings.max_wall_seconds)
         try:
-            if wanted == "video":
-                return await self._video(source, found, folder, on_progress)
-            return await self._audio(source, found, folder, on_progress)
+            async with deadline:
+                return await self._package(path, wanted, folder, on_progress)
         except ProcessTimedOut as failure:
             raise JobFailed(
-                WorkerErrorCode.TIMED_OUT,
-                "Converting this file took too long.",
-                failure.stderr_tail,
+                WorkerErrorCode.TIMED_OUT, TOOK_TOO_LONG, failure.stderr_tail
             ) from failure
         except ProcessFailed as failure:
             raise self._failed(failure, wanted) from failure
+        except TimeoutError as error:
+            if deadline.expired():
+                raise JobFailed(WorkerErrorCode.TIMED_OUT, TOOK_TOO_LONG) from error
+            raise
+
+    async def _package(
+        self, path: Path, wanted: MediaType, folder: Path, on_progress: OnProgress
+    ) -> Package:
+        size = path.stat().st_size  # noqa: ASYNC240 - a local file's, at once
+        plan.check_size(size, self.settings.max_input_bytes)
+        source = ffmpeg.Source(path, self.settings.max_pixels, self.settings.max_streams)
+        found = await probe(self.tools, source)
+        plan.check(found, wanted, self.settings)
+        if wanted == "video":
+            return await self._video(source, found, folder, on_progress)
+        return await self._audio(source, found, folder, on_progress)
 
     def _failed(self, failure: ProcessFailed, wanted: MediaType) -> JobFailed:
         """The file's doing where ffmpeg crashed on it, unless a GPU's driver had a hand in it."""
@@ -97,6 +113,8 @@ class Packager:
                 "Our converter breaks off on this file; please export it again, e.g. as MP4.",
                 f"{failure}",
             )
+        if any(sign in failure.stderr_tail for sign in OUT_OF_MEMORY):
+            return JobFailed(WorkerErrorCode.INPUT_TOO_LARGE, TOO_MUCH_MEMORY, failure.stderr_tail)
         return JobFailed(
             WorkerErrorCode.ENCODE_FAILED,
             "Converting this file failed on our side; a retry may help.",
@@ -113,7 +131,7 @@ class Packager:
             if (done := progress_seconds(chunk)) is not None:
                 on_progress(min(1.0, done / job.length_seconds))
 
-        await self._encode(ffmpeg.video_pass(self.tools.ffmpeg, job), folder, report)
+        await self._encode(ffmpeg.video_pass(self.tools.ffmpeg, job), source, folder, report)
         videos = [_produced(folder, planned.rung.name) for planned in job.rungs]
         segments = len(videos[0].segments)
         audios = {
@@ -149,7 +167,7 @@ class Packager:
             if expected_seconds:
                 on_progress(min(1.0, waveform.seconds / expected_seconds))
 
-        await self._encode(ffmpeg.audio_pass(self.tools.ffmpeg, job), folder, take)
+        await self._encode(ffmpeg.audio_pass(self.tools.ffmpeg, job), source, folder, take)
         waveform.finish()
         waveform.write(folder / "waveform.json")
         playlists = list(_produced_audio(folder, job.audio, prefix="").values())
@@ -167,13 +185,23 @@ class Packager:
             probe=found.document,
         )
 
-    async def _encode(self, argv: list[str], folder: Path, take: Callable[[bytes], None]) -> None:
+    async def _encode(
+        self,
+        argv: list[str],
+        source: ffmpeg.Source,
+        folder: Path,
+        take: Callable[[bytes], None],
+    ) -> None:
         """The pass itself. Where hardly anything or nothing was decoded, the input is to blame."""
         limits = Limits(
-            self.settings.max_wall_seconds, self.settings.max_cpu_seconds, MAX_SEGMENT_BYTES
+            self.settings.max_wall_seconds,
+            self.settings.max_cpu_seconds,
+            MAX_SEGMENT_BYTES,
+            self.settings.max_output_bytes,
         )
+        room = Room(folder, (source.path,), writes=True)
         try:
-            await run(argv, cwd=folder, limits=limits, on_stdout=take)
+            await run(argv, sandbox=self.tools.sandbox, room=room, limits=limits, on_stdout=take)
         except ProcessFailed as failure:
             nothing = "Invalid data found" in failure.stderr_tail and not _has_output(folder)
             if nothing or failure.returncode == TOO_MANY_ERRORS:

@@ -15,6 +15,17 @@ SOUND_LEADS_SECONDS = 0.1
 with the picture, which would be shown for too long, and late, otherwise."""
 SOUND_OUTLASTS_SECONDS = 0.5
 """Sound that goes on for longer than this after the last picture is kept under a still."""
+MAX_CHANNELS = 64
+MAX_SAMPLE_RATE_HZ = 768_000
+
+
+def check_size(size: int, most: int) -> None:
+    """Raise `input_too_large` for a file of more than `most` bytes."""
+    if size > most:
+        raise JobFailed(
+            WorkerErrorCode.INPUT_TOO_LARGE,
+            f"This file has {size / 1e9:.1f} GB; we take up to {most / 1e9:.1f} GB.",
+        )
 
 
 def check(found: MediaProbe, wanted: MediaType, settings: EncodeSettings) -> None:
@@ -35,6 +46,8 @@ def check(found: MediaProbe, wanted: MediaType, settings: EncodeSettings) -> Non
         )
     if wanted == "video" and found.video is not None:
         _check_picture(found.video.coded, settings)
+    if found.audio is not None:
+        _check_sound(found.audio)
 
 
 def _check_picture(coded: Size, settings: EncodeSettings) -> None:
@@ -43,6 +56,16 @@ def _check_picture(coded: Size, settings: EncodeSettings) -> None:
         raise JobFailed(
             WorkerErrorCode.INPUT_TOO_LARGE,
             f"The picture is {coded.width} by {coded.height} pixels, which is more than we take.",
+        )
+
+
+def _check_sound(audio: AudioStream) -> None:
+    """The waveform keeps a twentieth of a second of all channels in memory."""
+    if audio.channels > MAX_CHANNELS or audio.sample_rate_hz > MAX_SAMPLE_RATE_HZ:
+        raise JobFailed(
+            WorkerErrorCode.INPUT_UNSUPPORTED,
+            f"The sound has {audio.channels} channels at {audio.sample_rate_hz} Hz, "
+            "which is more than we take.",
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from gpu_worker import ffmpeg
 from gpu_worker.playlist import MediaPlaylist, read_media_playlist, render_media, target_duration
 from gpu_worker.process import Limits, run
+from gpu_worker.sandbox import Room
 from gpu_worker.tools import Tools
 
 PREVIEW_SEGMENTS = 30 // ffmpeg.SEGMENT_SECONDS
@@ -20,7 +21,8 @@ async def make_preview(tools: Tools, folder: Path, parts: list[MediaPlaylist]) -
     (folder / "preview").mkdir()
     # Segments of one rendition are one transport stream cut up: put together, it is whole again.
     streams = [_joined(folder, part) for part in parts]
-    await run(ffmpeg.preview_copy(tools.ffmpeg, streams), cwd=folder, limits=COPY_LIMITS)
+    argv = ffmpeg.preview_copy(tools.ffmpeg, streams)
+    await run(argv, sandbox=tools.sandbox, room=Room(folder, writes=True), limits=COPY_LIMITS)
     for stream in streams:
         stream.unlink()
     path = folder / "preview" / "preview.m3u8"

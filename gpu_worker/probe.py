@@ -11,7 +11,8 @@ from gpu_worker.colour import ColourTags
 from gpu_worker.contract import WorkerErrorCode
 from gpu_worker.errors import JobFailed, ProcessFailed, ProcessTimedOut
 from gpu_worker.ladder import Size
-from gpu_worker.process import Limits, run
+from gpu_worker.process import Completed, Limits, run
+from gpu_worker.sandbox import Room
 from gpu_worker.tools import Tools
 
 PROBE_LIMITS = Limits(wall_s=60, cpu_s=60, file_bytes=1024**2)
@@ -80,9 +81,15 @@ async def probe(tools: Tools, source: ffmpeg.Source) -> MediaProbe:
     """Describe `source`. Raises `input_unreadable` when ffprobe makes nothing of it."""
     argv = ffmpeg.ffprobe(tools.ffprobe, source)
     try:
-        done = await run(argv, cwd=source.path.parent, limits=PROBE_LIMITS)
+        done = await _run(tools, argv, source, PROBE_LIMITS)
         return read(json.loads(done.stdout))
     except ProcessFailed as failure:
+        if "exceeds max_streams" in failure.stderr_tail:
+            raise JobFailed(
+                WorkerErrorCode.INPUT_UNSUPPORTED,
+                f"This file has more than {source.max_streams} tracks in it.",
+                failure.stderr_tail,
+            ) from failure
         raise JobFailed(
             WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, failure.stderr_tail
         ) from failure
@@ -150,12 +157,17 @@ async def _measured(tools: Tools, source: ffmpeg.Source, index: int) -> tuple[fl
     """The time at a stream's end, if it has times, and its number of packets."""
     argv = ffmpeg.measure_end(tools.ffmpeg, source, index)
     try:
-        done = await run(argv, cwd=source.path.parent, limits=MEASURE_LIMITS)
+        done = await _run(tools, argv, source, MEASURE_LIMITS)
     except (ProcessFailed, ProcessTimedOut) as failure:
         raise JobFailed(
             WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, failure.stderr_tail
         ) from failure
     return progress_seconds(done.stdout), int(_progress(done.stdout, b"frame") or 0)
+
+
+async def _run(tools: Tools, argv: list[str], source: ffmpeg.Source, limits: Limits) -> Completed:
+    room = Room(source.path.parent, (source.path,))
+    return await run(argv, sandbox=tools.sandbox, room=room, limits=limits)
 
 
 def progress_seconds(chunk: bytes) -> float | None:

@@ -1,4 +1,4 @@
-"""Runs ffmpeg and ffprobe on files we do not trust: limits, a deadline, an empty environment.
+"""Runs ffmpeg and ffprobe on files we do not trust: in a sandbox, with limits and a deadline.
 
 Every child leads its own process group, so that killing the group leaves nothing behind.
 """
@@ -14,21 +14,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_worker.errors import MAX_STDERR_TAIL, ProcessFailed, ProcessTimedOut
+from gpu_worker.contract import WorkerErrorCode
+from gpu_worker.errors import MAX_STDERR_TAIL, JobFailed, ProcessFailed, ProcessTimedOut
+from gpu_worker.sandbox import Room, Sandbox
+from gpu_worker.watch import Bounds, Excess, excess, is_full
 
 CHUNK_BYTES = 256 * 1024
 MAX_KEPT_STDOUT = 16 * 1024**2
+TOO_MUCH_MEMORY = "Converting this file takes more memory than we give to one."
 PR_SET_PDEATHSIG = 1  # prctl(2)
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one child may use: seconds by the clock, seconds of CPU, bytes in any one file."""
+    """What one child may use: seconds by the clock, seconds of CPU, bytes in any one file, and in
+    all files of its folder (None: any number).
+    """
 
     wall_s: float
     cpu_s: int
     file_bytes: int
+    folder_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,26 +49,33 @@ class Completed:
 async def run(
     argv: Sequence[str],
     *,
-    cwd: Path,
+    sandbox: Sandbox,
+    room: Room,
     limits: Limits,
     on_stdout: Callable[[bytes], None] | None = None,
 ) -> Completed:
-    """Run `argv` in `cwd` and wait for it. `on_stdout` takes the output in chunks as it comes.
+    """Run `argv` in `room` and wait for it. `on_stdout` takes the output in chunks as it comes.
 
-    Raises :class:`ProcessFailed` on a status other than 0 and :class:`ProcessTimedOut` on the
-    deadline. When the caller is cancelled, the whole process group is killed first.
+    Raises :class:`ProcessFailed` on a status other than 0, :class:`ProcessTimedOut` on the
+    deadline and `input_too_large` beyond the bounds on memory and output. When the caller is
+    cancelled, the whole process group is killed first.
     """
-    child = await asyncio.create_subprocess_exec(
-        *argv,
-        cwd=cwd,
-        env=_environment(cwd),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-        # Only async-signal-safe calls on objects made beforehand: no allocation to deadlock on.
-        preexec_fn=_confinement(limits),
-    )
+    cwd, environment = room.folder, _environment(room.folder)
+    with sandbox.launch(argv, room, environment) as launch:
+        child = await asyncio.create_subprocess_exec(
+            *launch.argv,
+            cwd=cwd,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=launch.pass_fds,
+            # Only system calls on objects made beforehand.
+            preexec_fn=_confinement(limits, sandbox.memory_bytes, launch.confine),
+        )
+    bounds = Bounds(sandbox.memory_bytes, limits.folder_bytes, cwd)
+    watch = asyncio.create_task(_kill_beyond(child, bounds))
     stdout, stderr = bytearray(), bytearray()
     try:
         async with asyncio.timeout(limits.wall_s):
@@ -73,9 +87,15 @@ async def run(
     except TimeoutError:
         raise ProcessTimedOut(argv[0], limits.wall_s, _readable(stderr, cwd)) from None
     finally:
+        watch.cancel()
         await _kill_group(child)
+    if watch.done() and not watch.cancelled():
+        raise _beyond(watch.result(), _readable(stderr, cwd))
+    if is_full(bounds):
+        raise _beyond(Excess.OUTPUT, _readable(stderr, cwd))
     if returncode != 0:
-        raise ProcessFailed(Path(argv[0]).name, returncode, _readable(stderr, cwd))
+        status = sandbox.status_of(returncode)
+        raise ProcessFailed(Path(argv[0]).name, status, _readable(stderr, cwd))
     return Completed(bytes(stdout), _readable(stderr, cwd))
 
 
@@ -89,16 +109,23 @@ def _environment(cwd: Path) -> dict[str, str]:
         "HOME": str(cwd),
         "TMPDIR": str(cwd),
         "LC_ALL": "C.UTF-8",
+        "CUDA_CACHE_DISABLE": "1",  # it would write into the folder
     }
 
 
-def _confinement(limits: Limits) -> Callable[[], None]:
+def _confinement(
+    limits: Limits, memory_bytes: int | None, confine_further: Callable[[], None]
+) -> Callable[[], None]:
     parent = os.getpid()
-    limited = (
+    most_memory = resource.RLIM_INFINITY if memory_bytes is None else memory_bytes
+    wanted = (
         (resource.RLIMIT_CPU, limits.cpu_s),
         (resource.RLIMIT_FSIZE, limits.file_bytes),
         (resource.RLIMIT_CORE, 0),
+        # Not RLIMIT_AS: CUDA reserves far more addresses than it uses.
+        (resource.RLIMIT_DATA, most_memory),
     )
+    limited = [(which, _within_hard(which, most)) for which, most in wanted]
 
     def confine() -> None:
         for which, most in limited:
@@ -107,8 +134,16 @@ def _confinement(limits: Limits) -> Callable[[], None]:
             LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() != parent:  # the worker died before the line above
                 os._exit(1)
+        confine_further()
 
     return confine
+
+
+def _within_hard(which: int, most: int) -> int:
+    """`most`, or the limit we are under ourselves, which nobody may raise."""
+    _, hard = resource.getrlimit(which)
+    unlimited = resource.RLIM_INFINITY
+    return max(most, hard) if unlimited in {most, hard} else min(most, hard)
 
 
 async def _drain(stream: asyncio.StreamReader | None, take: Callable[[bytes], None]) -> None:
@@ -131,6 +166,22 @@ def _readable(stderr: bytes | bytearray, cwd: Path) -> str:
     """The tail as text, without this machine's paths."""
     text = stderr.decode("utf-8", "replace").replace(f"{cwd}/", "").replace(str(cwd), ".")
     return text[-MAX_STDERR_TAIL:]
+
+
+async def _kill_beyond(child: asyncio.subprocess.Process, bounds: Bounds) -> Excess:
+    """End the child once it is beyond its bounds; of what."""
+    found = await excess(child.pid, bounds)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    return found
+
+
+def _beyond(found: Excess, stderr_tail: str) -> JobFailed:
+    sentences = {
+        Excess.MEMORY: TOO_MUCH_MEMORY,
+        Excess.OUTPUT: "What this file turns into is larger than we keep.",
+    }
+    return JobFailed(WorkerErrorCode.INPUT_TOO_LARGE, sentences[found], stderr_tail)
 
 
 async def _kill_group(child: asyncio.subprocess.Process) -> None:

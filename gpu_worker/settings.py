@@ -4,6 +4,7 @@ Plain models, not pydantic-settings: those read the process's own environment by
 """
 
 import socket
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from gpu_worker.ffmpeg import MAX_STREAMS
+from gpu_worker.sandbox import Wanted
 from gpu_worker.signature import decode_secret
 
 X264Preset = Literal["superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"]
@@ -35,10 +38,19 @@ class EncodeSettings(BaseModel):
     max_pixels: int = Field(default=8192 * 4320, gt=0)
     max_side_pixels: int = Field(default=8192, gt=0)
     max_input_bytes: int = Field(default=20 * 1024**3, gt=0)
+    max_streams: int = Field(default=MAX_STREAMS, ge=1)
+    """Tracks in one file; more are not looked at."""
+    max_output_bytes: int = Field(default=24 * 1024**3, gt=0)
+    """All that is made of one file: four hours at the ladder's caps are 17 GB."""
+    max_memory_bytes: int = Field(default=8 * 1024**3, gt=0)
+    """What one ffmpeg or ffprobe may use."""
     max_wall_seconds: float = Field(default=3600, gt=0)
     """Deadline of the whole job. RunPod's executionTimeout lies above it, so that we report."""
     max_cpu_seconds: int = Field(default=24 * 3600, gt=0)
     """RLIMIT_CPU of one ffmpeg, summed over its threads."""
+    isolation: Wanted = "auto" if sys.platform == "linux" else "optional"
+    """What must confine ffmpeg, or nothing is started; `optional`: whatever works, even nothing.
+    Other systems than Linux have none of it."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

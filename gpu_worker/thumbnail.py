@@ -6,6 +6,7 @@ from gpu_worker import ffmpeg
 from gpu_worker.plan import POSTER_POSITION
 from gpu_worker.playlist import MediaPlaylist
 from gpu_worker.process import Limits, run
+from gpu_worker.sandbox import Room
 from gpu_worker.tools import Tools
 
 STILL_LIMITS = Limits(wall_s=60, cpu_s=60, file_bytes=64 * 1024**2)
@@ -24,6 +25,7 @@ async def ensure_poster(tools: Tools, folder: Path, rendition: MediaPlaylist) ->
     for segment in rendition.segments:
         if at < segment.seconds:
             argv = ffmpeg.still(tools.ffmpeg, folder / segment.uri, at)
-            await run(argv, cwd=folder, limits=STILL_LIMITS)
+            room = Room(folder, writes=True)
+            await run(argv, sandbox=tools.sandbox, room=room, limits=STILL_LIMITS)
             return
         at -= segment.seconds

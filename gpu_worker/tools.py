@@ -11,6 +11,7 @@ from typing import Literal
 from gpu_worker import ffmpeg
 from gpu_worker.errors import ProcessFailed, ProcessTimedOut, ToolMissing
 from gpu_worker.process import Limits, run
+from gpu_worker.sandbox import Room, Sandbox, choose
 from gpu_worker.settings import EncodeSettings
 
 VideoEncoder = Literal["h264_nvenc", "libx264"]
@@ -20,10 +21,11 @@ LIST_LIMITS = Limits(wall_s=20, cpu_s=20, file_bytes=1024**2)
 
 @dataclass(frozen=True)
 class Tools:
-    """Paths of the two programs."""
+    """Paths of the two programs, and what confines them."""
 
     ffmpeg: str
     ffprobe: str
+    sandbox: Sandbox
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,12 @@ class EncoderChoice:
 def find_tools(settings: EncodeSettings) -> Tools:
     """The programs: as set, else on PATH, else inside an installed package.
 
-    Raises :class:`ToolMissing`.
+    Raises :class:`ToolMissing`, or :class:`IsolationMissing` where nothing can confine them.
     """
     return Tools(
         ffmpeg=settings.ffmpeg or shutil.which("ffmpeg") or _packaged_ffmpeg(),
         ffprobe=settings.ffprobe or shutil.which("ffprobe") or _packaged_ffprobe(),
+        sandbox=choose(settings.isolation, settings.max_memory_bytes),
     )
 
 
@@ -75,7 +78,12 @@ async def choose_encoder(settings: EncodeSettings, tools: Tools, cwd: Path) -> E
     if settings.encoder == "libx264":
         return EncoderChoice("libx264", "libx264 instead of h264_nvenc: set by ENCODER")
     try:
-        await run(ffmpeg.nvenc_probe(tools.ffmpeg), cwd=cwd, limits=PROBE_ENCODE_LIMITS)
+        await run(
+            ffmpeg.nvenc_probe(tools.ffmpeg),
+            sandbox=tools.sandbox,
+            room=Room(cwd),
+            limits=PROBE_ENCODE_LIMITS,
+        )
     except ProcessFailed as failure:
         reason = next(iter(failure.stderr_tail.strip().splitlines()), "the probe encode failed")
     except ProcessTimedOut:
@@ -90,6 +98,13 @@ def _without_address(line: str) -> str:
     return line.split("] ", 1)[-1].strip()[:200]
 
 
+def confinement(sandbox: Sandbox) -> str:
+    """What confines ffmpeg and ffprobe, in a sentence."""
+    if sandbox.confines:
+        return f"{sandbox} confine ffmpeg"
+    return f"{sandbox} confines ffmpeg: a hostile file may reach other files or the network"
+
+
 async def missing_features(tools: Tools, cwd: Path) -> list[str]:
     """Encoders and filters the pipeline uses and this ffmpeg lacks."""
     needed = {
@@ -99,7 +114,7 @@ async def missing_features(tools: Tools, cwd: Path) -> list[str]:
     missing: list[str] = []
     for listing, names in needed.items():
         argv = [tools.ffmpeg, "-hide_banner", "-nostdin", listing]
-        done = await run(argv, cwd=cwd, limits=LIST_LIMITS)
+        done = await run(argv, sandbox=tools.sandbox, room=Room(cwd), limits=LIST_LIMITS)
         listed = (line.split()[1:2] for line in done.stdout.decode().splitlines())
         missing += sorted(names - {name for second in listed for name in second})
     return missing

@@ -79,10 +79,10 @@ class Uploader:
         standing, _ = await self._published()
         return standing is not None and standing.manifest.attempt >= attempt
 
-    async def put_early(self, key: str, path: Path) -> None:
+    async def put_early(self, key: str, read: Callable[[], bytes]) -> None:
         """Store a finished file before its output is whole; :meth:`publish` leaves it out then."""
         async with self._connections:
-            body = await asyncio.to_thread(path.read_bytes)
+            body = await asyncio.to_thread(read)
             await self._put(await asyncio.to_thread(describe, key, body), body)
 
     async def publish(

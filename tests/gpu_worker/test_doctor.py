@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
-from gpu_worker import doctor
+from gpu_worker import doctor, sandbox
 from tests.faulty_store import FaultyStore, Refusal, faulty_store
 from tests.gpu_worker.jobs import environ_of
 
@@ -76,3 +76,22 @@ def test_settings_that_are_missing_are_named(
         False,
         "these settings are missing or wrong: WEBHOOK_SECRET",
     )
+
+
+def test_it_tells_what_confines_ffmpeg(
+    environ: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def said(isolation: str) -> dict[str, Any]:
+        doctor.tell(environ | {"R2_ENDPOINT": "", "ISOLATION": isolation})
+        findings = {found["part"]: found for found in json.loads(capsys.readouterr().out)}
+        found: dict[str, Any] = findings["isolation"]
+        return found
+
+    monkeypatch.setattr(sandbox, "working", lambda: (None, False, 0))
+    assert not said("auto")["ok"]
+    assert "set ISOLATION=optional" in said("auto")["detail"]
+    open_to_all = said("optional")
+    assert open_to_all["ok"]
+    assert open_to_all["detail"].startswith("nothing confines ffmpeg: a hostile file may reach")

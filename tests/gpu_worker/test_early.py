@@ -1,6 +1,7 @@
 """Segments that are in the bucket before their output is whole."""
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -42,7 +43,7 @@ async def at_once() -> None:
 
 
 async def one_segment(output: Output) -> AsyncIterator[Finished]:
-    yield Finished(SEGMENT, output.tree / SEGMENT)
+    yield Finished(SEGMENT, (output.tree / SEGMENT).read_bytes)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -153,10 +154,25 @@ async def test_segments_are_told_once_each_and_to_the_last(tmp_path: Path) -> No
     folder.mkdir()
     (folder / "720p_001.ts.tmp").write_bytes(b"half")
     (folder / "720p_000.ts").write_bytes(b"whole")
-    assert await first == ("p/720p_000.ts", folder / "720p_000.ts")
+    assert (await first).key == "p/720p_000.ts"
+    assert (await first).read() == b"whole"
     (folder / "720p_001.ts.tmp").rename(folder / "720p_001.ts")
     encoded.set()
     assert [found.key async for found in told] == ["p/720p_001.ts"]
+
+
+async def test_no_link_is_followed_out_of_the_folder(room: Room, tmp_path: Path) -> None:
+    secret, folder, encoded = tmp_path / "secret", tmp_path / LAYOUT.prefix, asyncio.Event()
+    secret.write_bytes(b"of somebody else")
+    folder.mkdir(parents=True)
+    (folder / "720p_000.ts").symlink_to(secret)
+    os.mkfifo(folder / "720p_001.ts")
+    (folder / "720p_002.ts").write_bytes(b"ours")
+    encoded.set()
+    segments = finished_segments(tmp_path, LAYOUT.prefix, encoded)
+    async with asyncio.timeout(PATIENCE_S), EarlyUpload(room.uploader(), 1, at_once, segments):
+        pass
+    assert room.contents() == {f"{LAYOUT.prefix}720p_002.ts": b"ours"}
 
 
 async def test_ffmpeg_changes_no_segment_that_has_its_name(

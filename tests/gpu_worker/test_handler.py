@@ -5,6 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -17,6 +18,7 @@ from gpu_worker.bucket import connect
 from gpu_worker.claim import Times
 from gpu_worker.contract import JobInput, Manifest, OutputLayout, ReportOutput
 from gpu_worker.handler import Worker
+from gpu_worker.sandbox import UNCONFINED, Sandbox
 from gpu_worker.settings import WorkerSettings
 from gpu_worker.signature import SignatureRefused, verify
 from gpu_worker.tools import Tools
@@ -250,6 +252,23 @@ async def test_a_job_that_takes_too_long_says_so(
     job = await job_for(bucket, service, clips["long"], "video")
     assert (await hurried.handle(job))["error"].startswith("timed_out: ")
     assert service.statuses()[-1] == "failed"
+
+
+async def test_each_job_without_isolation_is_told_in_the_log(
+    *,
+    settings: WorkerSettings,
+    tools: Tools,
+    bucket: "S3Client",
+    service: Receiver,
+    clips: Clips,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job = await job_for(bucket, service, clips.text(), "audio")
+    for layers in (UNCONFINED, Sandbox(seccomp=True), tools.sandbox):
+        caplog.clear()
+        await Worker(settings, replace(tools, sandbox=layers)).handle(job)
+        told = "a hostile file may reach other files or the network" in caplog.text
+        assert told == (layers is not tools.sandbox)
 
 
 async def test_storage_that_is_gone_is_told_apart(

@@ -4,12 +4,15 @@ import asyncio
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from gpu_worker.errors import ProcessFailed, ProcessTimedOut
-from gpu_worker.process import Limits, run
+from gpu_worker.process import Completed, Limits, run
+from gpu_worker.sandbox import UNCONFINED, Room, Wanted, choose
+from tests.gpu_worker.layers import chosen
 
 LIMITS = Limits(wall_s=20, cpu_s=20, file_bytes=1024**2)
 FAMILY = (
@@ -19,15 +22,22 @@ FAMILY = (
 )
 
 
+async def start(code: str, folder: Path, limits: Limits = LIMITS) -> Completed:
+    """Run Python code as ffmpeg is run."""
+    room = Room(folder, writes=True)
+    return await run(python(code), sandbox=choose("auto", None), room=room, limits=limits)
+
+
 def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-async def first_child(parent: psutil.Popen) -> psutil.Process:
+async def all_children(parent: psutil.Popen) -> list[psutil.Process]:
+    """Once there is one that sleeps."""
     for _ in range(200):
-        if children := parent.children():
-            await asyncio.sleep(0.2)  # past its exec
-            return children[0]
+        children = parent.children(recursive=True)
+        if any(child.name() == "sleep" for child in children):
+            return children
         await asyncio.sleep(0.05)
     raise AssertionError("no child was started")
 
@@ -46,7 +56,9 @@ async def test_cancelling_kills_the_whole_process_group(tmp_path: Path) -> None:
     def take(chunk: bytes) -> None:
         grandchild.set_result(int(chunk))
 
-    task = asyncio.create_task(run(python(FAMILY), cwd=tmp_path, limits=LIMITS, on_stdout=take))
+    # In no sandbox: those let it have no children.
+    started_in: dict[str, Any] = {"sandbox": UNCONFINED, "room": Room(tmp_path)}
+    task = asyncio.create_task(run(python(FAMILY), **started_in, limits=LIMITS, on_stdout=take))
     pid = await asyncio.wait_for(grandchild, 10)
     task.cancel()
     started = time.monotonic()
@@ -56,33 +68,39 @@ async def test_cancelling_kills_the_whole_process_group(tmp_path: Path) -> None:
     assert time.monotonic() - started < 10
 
 
-async def test_a_worker_killed_outright_takes_its_child_along(tmp_path: Path) -> None:
-    code = (
-        "import asyncio, pathlib; from gpu_worker.process import Limits, run; "
-        "asyncio.run(run(['sleep', '60'], cwd=pathlib.Path('.'), limits=Limits(60, 60, 1024)))"
-    )
+@pytest.mark.parametrize("isolation", ["bubblewrap", "landlock"])
+async def test_a_worker_killed_outright_takes_its_child_along(isolation: Wanted) -> None:
+    code = f"""
+import asyncio, pathlib
+from gpu_worker.process import Limits, run
+from gpu_worker.sandbox import Room, Sandbox
+sandbox = {chosen(isolation)!r}
+room = Room(pathlib.Path("/"))
+asyncio.run(run(["/bin/sleep", "60"], sandbox=sandbox, room=room, limits=Limits(60, 60, 1024)))
+"""
     worker = psutil.Popen(python(code))
-    child = await first_child(worker)
+    children = await all_children(worker)
     worker.kill()
     worker.wait(5)
-    await wait_gone(child.pid)
+    for child in children:
+        await wait_gone(child.pid)
 
 
 async def test_the_deadline_kills_what_ignores_sigterm(tmp_path: Path) -> None:
     stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"
     started = time.monotonic()
     with pytest.raises(ProcessTimedOut):
-        await run(python(stubborn), cwd=tmp_path, limits=Limits(0.7, 20, 1024))
+        await start(stubborn, tmp_path, Limits(0.7, 20, 1024))
     assert time.monotonic() - started < 5
 
 
 async def test_a_child_that_burns_cpu_or_fills_the_disk_is_ended(tmp_path: Path) -> None:
     with pytest.raises(ProcessFailed) as burned:
-        await run(python("while True: pass"), cwd=tmp_path, limits=Limits(20, 1, 1024))
+        await start("while True: pass", tmp_path, Limits(20, 1, 1024))
     assert burned.value.returncode == -9
     filling = "import pathlib; pathlib.Path('big').write_bytes(bytes(5000))"
     with pytest.raises(ProcessFailed) as filled:
-        await run(python(filling), cwd=tmp_path, limits=Limits(20, 20, 1000))
+        await start(filling, tmp_path, Limits(20, 20, 1000))
     assert "File too large" in filled.value.stderr_tail
     assert (tmp_path / "big").stat().st_size <= 1000
 
@@ -91,7 +109,7 @@ async def test_no_credential_reaches_the_child(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("R2_SECRET_ACCESS_KEY", "sesame")
-    done = await run(python("import os; print(dict(os.environ))"), cwd=tmp_path, limits=LIMITS)
+    done = await start("import os; print(dict(os.environ))", tmp_path)
     assert b"sesame" not in done.stdout
     assert f"'HOME': '{tmp_path}'".encode() in done.stdout
 
@@ -99,7 +117,7 @@ async def test_no_credential_reaches_the_child(
 async def test_of_much_output_the_tail_is_kept_without_paths(tmp_path: Path) -> None:
     noisy = f"import sys; sys.stderr.write('x' * 50000 + ' {tmp_path}/input: bad'); sys.exit(3)"
     with pytest.raises(ProcessFailed) as failure:
-        await run(python(noisy), cwd=tmp_path, limits=LIMITS)
+        await start(noisy, tmp_path)
     assert failure.value.returncode == 3
     assert failure.value.stderr_tail.endswith(" input: bad")
     assert len(failure.value.stderr_tail) == 4000

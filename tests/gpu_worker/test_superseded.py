@@ -19,6 +19,7 @@ from gpu_worker.bucket import connect
 from gpu_worker.claim import Times
 from gpu_worker.contract import Claim, claim_key
 from gpu_worker.handler import Worker
+from gpu_worker.sandbox import UNCONFINED
 from gpu_worker.tools import Tools
 from tests.faulty_store import FaultyStore, Refusal, Request, faulty_store
 from tests.gpu_worker.claims import BRISK, CALM
@@ -71,7 +72,8 @@ class Scene(NamedTuple):
     def stuck(self, folder: Path) -> "Scene":
         """The same, with an ffmpeg that leaves `folder/began` and goes on for minutes."""
         program = script(folder, f"touch {folder}/began; sleep 300")
-        return self._replace(tools=replace(self.tools, ffmpeg=program))
+        # In no sandbox: it tells of itself outside its folder.
+        return self._replace(tools=replace(self.tools, ffmpeg=program, sandbox=UNCONFINED))
 
 
 def key_of(job: dict[str, Any]) -> str:

@@ -135,7 +135,8 @@ class _Worker(Worker):
         del room
         await asyncio.sleep(self._world.weather.conversion_s() / 2)
         key = f"{identity.layout.prefix}{_name(identity)}_000.ts"
-        yield Finished(key, _Tree(_files(identity)) / key)
+        body = _files(identity)[key]
+        yield Finished(key, lambda: body)
         await encoded.wait()
 
     async def _download(self, client: Any, identity: Identity) -> bytes:
