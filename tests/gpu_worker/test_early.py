@@ -79,7 +79,7 @@ async def test_a_segment_that_changed_since_is_uploaded_again(room: Room, tmp_pa
 async def test_manifest_reads_again_what_grew_since_it_was_uploaded(
     transcode: Transcode, clips: Clips, tmp_path: Path
 ) -> None:
-    package = await transcode(clips["odd"])
+    package = await transcode(clips["wav"], "audio")
     identity, tree = identity_of(MEDIA_ID, "job-1"), tmp_path / "tree"
     package.folder.rename(manifest.make_room(tree, identity.layout))
     whole = {item.key: item for item in manifest.build(tree, package, identity, 1.0).objects}

@@ -93,7 +93,8 @@ class _Worker(Worker):
             upload_connections=1,
             work_dir=None,
         )
-        super().__init__(self._settings, SimpleNamespace())  # type: ignore[arg-type]
+        tools: Any = SimpleNamespace(sandbox=SimpleNamespace(confines=True))
+        super().__init__(self._settings, tools)
         self._encoder = EncoderChoice("libx264")
 
     async def handle(self, job: Any) -> Any:
