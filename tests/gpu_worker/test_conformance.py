@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -14,6 +15,7 @@ from gpu_worker.packager import Packager
 from gpu_worker.rules import RULES
 from gpu_worker.settings import EncodeSettings
 from gpu_worker.tools import EncoderChoice, Tools
+from gpu_worker.transport import WRAP, after, later_by
 from tests.gpu_worker.clips import Clips
 from tests.gpu_worker.conftest import Transcode
 from tests.gpu_worker.faults_of_hls import FAULTS, Fault
@@ -94,3 +96,10 @@ async def test_a_film_of_whole_segments_has_no_crumb_of_sound(
     package = await transcode(clips["twelve"])
     names = sorted(path.name for path in package.folder.glob("*.ts"))
     assert names == ["360p_000.ts", "360p_001.ts", "audio-64k_000.ts", "audio-64k_001.ts"]
+
+
+def test_time_stamps_go_on_over_the_wrap_of_their_bits() -> None:
+    """33 bits of 1/90000 s are 26.5 hours."""
+    assert later_by(5, WRAP - 5) == 10
+    assert later_by(WRAP - 5, 5) == -10
+    assert after(WRAP - 5, np.array([WRAP - 5, 5])).tolist() == [0, 10]

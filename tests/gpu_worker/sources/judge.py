@@ -8,7 +8,7 @@ rendition as long as expected to a frame, pictures at equal steps.
 import contextlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -25,11 +25,10 @@ from tests.gpu_worker.sources.pattern import PATCHES
 from tests.gpu_worker.sources.source import SIGNALS, Made, Picture, Source
 
 ENVIRON = {"X264_PRESET": "superfast", "ENCODER": "libx264"}
-SYNC_SECONDS = 0.040
 SQUARE_PIXELS = 1.5
 AAC_FRAME_SECONDS = 1024 / look.SOUND_HZ
 MOST_COMBING = 2.0
-"""Luma levels between neighbouring rows of the moving bar; undone interlacing shows 12 and more."""
+"""Luma levels between neighbouring rows where the bar moves: 1 as it is, 4 without deinterlacing."""
 HDR_HUE_DEGREES, HDR_GREY_CHROMA = 12, 3
 HDR_WHITE_LIGHTNESS = (70, 95)
 """L* of a diffuse white: below a screen's own, for there must be room for highlights."""
@@ -58,10 +57,12 @@ class Verdict:
             self.findings.append(finding)
 
 
-def judge(source: Source, folder: Path, tools: Tools) -> Verdict:
-    """Make, convert and look."""
+def judge(
+    source: Source, folder: Path, tools: Tools, environ: Mapping[str, str] = ENVIRON
+) -> Verdict:
+    """Make and look with `tools`; convert with what `environ` says."""
     verdict = Verdict()
-    answer = _transcode(make(source, folder, tools), source, folder)
+    answer = _transcode(make(source, folder, tools), source, folder, environ)
     if "error" in answer:
         verdict.came = answer["error"]["code"]
         verdict.expect(answer["error"]["message"].endswith("."), "the message is no sentence")
@@ -75,7 +76,7 @@ def judge(source: Source, folder: Path, tools: Tools) -> Verdict:
         files = {name: Path(path) for name, path in answer["paths"].items()}
         films = look.films(tools, files["master"], folder)
         if films:
-            films.append(look.poster(tools, files["thumbnail"]))
+            films.append(look.poster(tools, files["thumbnail"], films[0].size))
         tracks = look.tracks(tools, files["master"])
         _judge_output(source, source.outcome, films, tracks, verdict)
         if films:
@@ -85,11 +86,13 @@ def judge(source: Source, folder: Path, tools: Tools) -> Verdict:
     return verdict
 
 
-def _transcode(path: Path, source: Source, folder: Path) -> dict[str, Any]:
+def _transcode(
+    path: Path, source: Source, folder: Path, environ: Mapping[str, str]
+) -> dict[str, Any]:
     wanted = ["--type", source.wanted] if source.wanted else []
     said, out = io.StringIO(), str(folder / "out")
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()):
-        cli.main(["transcode", str(path), "--out", out, "--json", *wanted], ENVIRON)
+        cli.main(["transcode", str(path), "--out", out, "--json", *wanted], environ)
     answer: dict[str, Any] = json.loads(said.getvalue())
     return answer
 
@@ -150,7 +153,7 @@ def _judge_sync(made: Made, films: list[Film], tracks: list[Track], verdict: Ver
     if apart:
         worst = max(apart, key=abs)
         verdict.sync_ms = worst * 1000
-        verdict.expect(abs(worst) <= SYNC_SECONDS, f"sound is {worst * 1000:.0f} ms late")
+        verdict.expect(abs(worst) <= made.sync_seconds, f"sound is {worst * 1000:.0f} ms late")
 
 
 def _judge_picture(picture: Picture, made: Made, film: Film, verdict: Verdict) -> None:

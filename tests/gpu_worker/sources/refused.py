@@ -23,9 +23,10 @@ def _unknown_codec(content: bytes) -> bytes:
     return content.replace(b"avc1", b"zzzz").replace(b"avcC", b"zzzC")
 
 
-def _scrambled(content: bytes) -> bytes:
-    """Other bytes where the media data are; the index stays."""
+def _scrambled(content: bytes, kept: float = 0.0) -> bytes:
+    """Other bytes where the media data are, but for the first; the index stays."""
     start = content.index(b"mdat") + 4
+    start += int((content.index(b"moov") - start) * kept)
     noise = random.Random(1).randbytes(len(content))  # noqa: S311 - reproducible
     end = content.index(b"moov") - 4
     return content[:start] + noise[start:end] + content[end:]
@@ -38,6 +39,13 @@ def _given(name: str, file: str, content: bytes, code: WorkerErrorCode) -> Sourc
 REFUSED = [
     Source("cut in half, index last", "clip.mp4", spoil=_half, outcome=UNREADABLE),
     Source("scrambled", "clip.mp4", spoil=_scrambled, outcome=UNREADABLE),
+    Source(
+        "scrambled for the most part",
+        "clip.mp4",
+        Picture("-c:v mpeg4 -g 1 -q:v 2", signal="bt601 untagged"),
+        spoil=lambda content: _scrambled(content, kept=0.2),
+        outcome=UNREADABLE,
+    ),
     _given("text", "clip.mp4", b"Shopping list: eggs, milk, bread.\n" * 50, UNREADABLE),
     _given("empty", "clip.mp4", b"", UNREADABLE),
     _given("zeros", "clip.mp4", bytes(100_000), UNREADABLE),

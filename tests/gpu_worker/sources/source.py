@@ -104,6 +104,8 @@ class Made:
     """The largest CIEDE2000 of any patch; for HDR see `look.Hdr`."""
     flash: bool = True
     beep: bool = True
+    sync_seconds: float = 0.040
+    """How far the beep may be from the flash."""
     tolerance_seconds: float = 0.0
     """For the length, beyond one frame."""
 
