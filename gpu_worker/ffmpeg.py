@@ -198,6 +198,8 @@ def _video_graph(job: VideoPass) -> list[str]:
         *(["bwdif=mode=send_frame:deint=interlaced"] if job.interlaced else []),
         # Repeats frames over gaps: every rendition then has a key frame on every boundary.
         f"fps={_rate(job.frame_rate)}:start_time=0",
+        # Or a frame that claims to come days later is filled up to, for an output without `-t`.
+        f"trim=end={_seconds(float(job.length_seconds + 1 / job.frame_rate))}",
         *colour.to_bt709(job.colour, f"{job.canvas.width}:{job.canvas.height}"),
         "format=yuv420p",
         "setsar=1",

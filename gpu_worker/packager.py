@@ -40,7 +40,7 @@ CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFP
 """What a program brings upon itself: the same file brings it about again."""
 
 OUT_OF_MEMORY = ("Cannot allocate memory", "malloc of size")
-"""What ffmpeg and x264 say under RLIMIT_DATA."""
+"""What ffmpeg and x264 say when they get no more."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def _finish_video(
     audios: dict[int, MediaPlaylist],
 ) -> tuple[Variant, ...]:
     """Write the renditions' playlists and the multivariant playlist."""
-    codecs = [read_segment(folder / video.segments[0].uri).codecs for video in videos]
+    codecs = [_codecs(folder, video) for video in videos]
     target = _write_media(folder, [*videos, *audios.values()])
     variants = tuple(
         measured_variant(
@@ -251,8 +251,18 @@ def _produced_audio(
 def _produced(folder: Path, name: str) -> MediaPlaylist:
     """A rendition ffmpeg has finished; without any segment nothing of the input was decodable."""
     try:
-        return read_media_playlist(folder / f"{name}.m3u8")
+        made = read_media_playlist(folder / f"{name}.m3u8")
     except (OSError, ValueError) as error:
+        raise JobFailed(WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, str(error)) from error
+    if made.seconds <= 0:
+        raise JobFailed(WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, f"{name} lasts no time")
+    return made
+
+
+def _codecs(folder: Path, video: MediaPlaylist) -> str:
+    try:
+        return read_segment(folder / video.segments[0].uri).codecs
+    except ValueError as error:  # sound and no picture in it
         raise JobFailed(WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, str(error)) from error
 
 

@@ -5,7 +5,7 @@ from gpu_worker.contract import MediaType, WorkerErrorCode
 from gpu_worker.errors import JobFailed
 from gpu_worker.ffmpeg import TAIL_SLACK_SECONDS, AudioPass, AudioPlan, Source, VideoPass
 from gpu_worker.ladder import PlannedRung, Size
-from gpu_worker.probe import AudioStream, MediaProbe
+from gpu_worker.probe import UNREADABLE, AudioStream, MediaProbe
 from gpu_worker.settings import EncodeSettings
 from gpu_worker.tools import VideoEncoder
 
@@ -52,6 +52,10 @@ def check(found: MediaProbe, wanted: MediaType, settings: EncodeSettings) -> Non
 
 def _check_picture(coded: Size, settings: EncodeSettings) -> None:
     sides = (coded.width, coded.height)
+    if min(sides) < 1:
+        raise JobFailed(
+            WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, f"a picture of {sides[0]}x{sides[1]}"
+        )
     if max(sides) > settings.max_side_pixels or coded.width * coded.height > settings.max_pixels:
         raise JobFailed(
             WorkerErrorCode.INPUT_TOO_LARGE,
@@ -61,6 +65,8 @@ def _check_picture(coded: Size, settings: EncodeSettings) -> None:
 
 def _check_sound(audio: AudioStream) -> None:
     """The waveform keeps a twentieth of a second of all channels in memory."""
+    if audio.sample_rate_hz < 1:
+        raise JobFailed(WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, "sound of 0 Hz")
     if audio.channels > MAX_CHANNELS or audio.sample_rate_hz > MAX_SAMPLE_RATE_HZ:
         raise JobFailed(
             WorkerErrorCode.INPUT_UNSUPPORTED,

@@ -22,6 +22,9 @@ from gpu_worker.watch import Bounds, Excess, excess, is_full
 CHUNK_BYTES = 256 * 1024
 MAX_KEPT_STDOUT = 16 * 1024**2
 TOO_MUCH_MEMORY = "Converting this file takes more memory than we give to one."
+DATA_FACTOR = 4
+"""RLIMIT_DATA stops at once what grows faster than the watch looks. It counts untouched stacks of
+threads as well, so it lies above. RLIMIT_AS would not do: CUDA reserves far more than it uses."""
 PR_SET_PDEATHSIG = 1  # prctl(2)
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -117,13 +120,12 @@ def _confinement(
     limits: Limits, memory_bytes: int | None, confine_further: Callable[[], None]
 ) -> Callable[[], None]:
     parent = os.getpid()
-    most_memory = resource.RLIM_INFINITY if memory_bytes is None else memory_bytes
+    most_data = resource.RLIM_INFINITY if memory_bytes is None else DATA_FACTOR * memory_bytes
     wanted = (
         (resource.RLIMIT_CPU, limits.cpu_s),
         (resource.RLIMIT_FSIZE, limits.file_bytes),
         (resource.RLIMIT_CORE, 0),
-        # Not RLIMIT_AS: CUDA reserves far more addresses than it uses.
-        (resource.RLIMIT_DATA, most_memory),
+        (resource.RLIMIT_DATA, most_data),
     )
     limited = [(which, _within_hard(which, most)) for which, most in wanted]
 

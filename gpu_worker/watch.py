@@ -1,6 +1,6 @@
 """Looks after a child for what no kernel limit bounds: memory of its whole tree, bytes in a folder.
 
-RLIMIT_DATA bounds one process's private memory at once; this counts everything, ten times a second.
+Ten times a second. RLIMIT_DATA bounds what one process takes in between.
 """
 
 import asyncio

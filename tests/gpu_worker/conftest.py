@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,9 @@ def transcode(tools: Tools, tmp_path: Path) -> Transcode:
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
         choice = EncoderChoice("libx264", "libx264 instead of h264_nvenc: a test")
         fast: dict[str, object] = {"x264_preset": "superfast", **settings}
-        packager = Packager(tools, choice, EncodeSettings.model_validate(fast))
+        limits = EncodeSettings.model_validate(fast)
+        sandbox = replace(tools.sandbox, memory_bytes=limits.max_memory_bytes)
+        packager = Packager(replace(tools, sandbox=sandbox), choice, limits)
         return await packager.package(path, wanted, folder, lambda _share: None)
 
     return run

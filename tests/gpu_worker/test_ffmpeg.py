@@ -73,7 +73,7 @@ def test_video_pass_with_libx264() -> None:
         ]  # fmt: skip
 
     graph = [
-        "[0:0]fps=30000/1001:start_time=0,"
+        "[0:0]fps=30000/1001:start_time=0,trim=end=14.533367,"
         "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv,"
         "scale=1280:720,format=yuv420p,setsar=1,"
         "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv,"
