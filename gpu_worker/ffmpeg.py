@@ -249,7 +249,8 @@ def _audio_graph(audio: AudioPlan | None, *, alone: bool = False) -> list[str]:
 
 def _video_encoder(job: VideoPass, rung: Rung) -> list[str]:
     """H.264 High with capped quality: easy content takes far fewer bytes than the cap."""
-    cap = ["-maxrate", f"{rung.video_kbps}k", "-bufsize", f"{rung.video_kbps * 3 // 2}k"]
+    # A buffer of one second: a larger one lets the first seconds take more than the rung's rate.
+    cap = ["-maxrate", f"{rung.video_kbps}k", "-bufsize", f"{rung.video_kbps}k"]
     group = str(-(-job.frame_rate.numerator * KEY_FRAME_SECONDS // job.frame_rate.denominator))
     keys = ["-g", group, "-force_key_frames", f"expr:gte(t,n_forced*{KEY_FRAME_SECONDS})"]
     if job.encoder == "libx264":

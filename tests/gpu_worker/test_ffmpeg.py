@@ -67,7 +67,7 @@ def test_video_pass_with_libx264() -> None:
     def encoder(video_kbps: int) -> list[str]:
         return [
             "-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high", "-crf", "21",
-            "-maxrate", f"{video_kbps}k", "-bufsize", f"{video_kbps * 3 // 2}k",
+            "-maxrate", f"{video_kbps}k", "-bufsize", f"{video_kbps}k",
             "-g", "60", "-force_key_frames", "expr:gte(t,n_forced*2)", "-keyint_min", "60",
             "-sc_threshold", "0", "-flags", "+cgop",
         ]  # fmt: skip
@@ -107,7 +107,7 @@ def test_video_pass_with_nvenc_differs_in_the_encoder_alone() -> None:
     assert on_gpu[on_gpu.index("-t") :] == on_cpu[end:]
     assert on_gpu[start : on_gpu.index("-t")] == [
         "-c:v", "h264_nvenc", "-preset", "p5", "-tune", "hq", "-profile:v", "high",
-        "-rc", "vbr", "-cq", "23", "-b:v", "0", "-maxrate", "500k", "-bufsize", "750k",
+        "-rc", "vbr", "-cq", "23", "-b:v", "0", "-maxrate", "500k", "-bufsize", "500k",
         "-g", "60", "-force_key_frames", "expr:gte(t,n_forced*2)",
         "-forced-idr", "1", "-no-scenecut", "1", "-strict_gop", "1", "-spatial-aq", "1",
     ]  # fmt: skip
