@@ -151,6 +151,8 @@ async def test_a_message_that_cannot_be_handled_ends_in_quarantine(world: World)
 
 async def test_f04_a_native_webhook_names_the_job_whose_answer_was_lost(world: World) -> None:
     media_id = await unanswered(world)
+    ended = JobState(JobPhase.SUCCEEDED, attempt_id=attempt_id(media_id, 1))
+    world.transcoder.jobs[LOST_ANSWER] = ended
     assert await from_runpod(world, media_id, LOST_ANSWER) == "asking"
     assert (await world.item(media_id)).job_ids == (LOST_ANSWER,)
 
@@ -172,6 +174,7 @@ async def test_f09_the_job_that_a_native_body_names_is_ignored_where_ours_is_kno
     [
         pytest.param(None, id="the vendor does not know it"),
         pytest.param(JobState(JobPhase.SUCCEEDED, attempt_id=uuid4()), id="of another attempt"),
+        pytest.param(JobState(JobPhase.RUNNING), id="of nobody knows which attempt"),
     ],
 )
 async def test_f09_a_job_that_is_not_shown_to_be_ours_is_not_taken_for_it(

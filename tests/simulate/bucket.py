@@ -97,7 +97,7 @@ class S3Client:
         self._world, self._line, self.life, self._tries = world, line, life, tries
         self.holder: tuple[str, str] | None = None
         """The claim that this client wrote last, and the holder it names."""
-        self.uploads = False
+        self.uploads = 0
         """Whether it has begun to write outputs."""
 
     async def __aenter__(self) -> "S3Client":
@@ -142,9 +142,9 @@ class S3Client:
                 self._world.weather.after_a_manifest(key, body)
             return {"ETag": stored.etag}
 
-        if not self.uploads and "/hls/" in key:
-            self.uploads = True
-            self._world.weather.over_an_upload(self.life)
+        if "/hls/" in key:
+            self.uploads += 1
+            self._world.weather.over_an_upload(self.life, self.uploads)
         return await self._call("put", act)
 
     async def delete_object(self, **given: Any) -> None:

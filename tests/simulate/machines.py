@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 DEATHS = ("failed", "requeued", "stuck", "forgotten")
 LATE_S = ((0.001, 0.05), (0.05, 60.0), (60.0, 400.0))
 
+AFTER_THE_ENCODE = 2
+"""The number of a run's first output that is not sent early."""
+
 
 @dataclass(slots=True)
 class Machines:
@@ -44,10 +47,12 @@ class Machines:
         if chance.happens(self.runs_twice) and len(job.runs) == 1:
             self._in(chance.uniform(0, 30), lambda: self._again(job))
 
-    def over_an_upload(self, life: Life) -> None:
-        """What befalls a run as it sends its first output."""
+    def over_an_upload(self, life: Life, number: int) -> None:
+        """What befalls a run as it sends its first output, and the first after its encode."""
         chance = self.world.chance
-        if self.next_stop is not None:
+        if number > AFTER_THE_ENCODE:
+            return
+        if self.next_stop is not None and number == AFTER_THE_ENCODE:
             stopped_s, self.lands_after_s = self.next_stop
             self.next_stop = None
             self._stop(life, stopped_s)
@@ -58,7 +63,10 @@ class Machines:
             self._kill(life)
 
     def stop_at_upload(self, stopped_s: float, lands_after_s: float) -> None:
-        """Stop the next run that uploads, right as it sends the first PUT, which lands later."""
+        """Stop the next run that uploads, as it sends the first PUT after its encode.
+
+        That lands later.
+        """
         self.next_stop = stopped_s, lands_after_s
 
     def _again(self, job: "Job") -> None:

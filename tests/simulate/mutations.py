@@ -212,7 +212,7 @@ MUTATIONS = (
         "I6",
         (domain.media, "_begin_attempt", _without_deadline),
     ),
-    _bug("act on reports about any attempt", "I2", (MediaItem, "runs", _runs_any)),
+    _bug("act on reports about any attempt", "I2", (MediaItem, "runs", _runs_any), first_seed=1010),
     _bug("let attempts go on for ever", "I2", (domain.media, "MAX_ATTEMPTS", 99)),
     _bug("believe the job in RunPod's webhook", "I4", (Reports, "by_vendor", _believe_the_vendor)),
     _bug(

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,7 @@ class Network:
         task.add_done_callback(partial(_hand_over, answered))
 
     async def _serve(self, what: str, replica: Replica, handler: Handler) -> Answer:
-        answer = (await replica.answer(handler))._replace(at_s=now_s())
+        answer = replace(await replica.answer(handler), at_s=now_s())
         said = answer.said if isinstance(answer.said, str) else ""
         self.world.note("http", f"{what} at {replica.host.name}: {answer.status} {said}")
         return answer

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from api import webhooks
 from api.problems import STATUSES, ApiError
@@ -100,12 +100,13 @@ RUN = {"dispatcher": 1.0, "inbox": 1.0, "reconciler": 1.0, "prober": 1.0, "sweep
 """The loops that are simulated, and how long each sleeps at most when it found nothing."""
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Answer:
     """An HTTP answer: its status, what it says, and when it was given."""
 
     status: int
     said: Any = None
-    at_s: float = 0.0
+    at_s: float = field(default=0.0, compare=False)
 
 
 Handler = Callable[[Services, Host], Awaitable[Any]]

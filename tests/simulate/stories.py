@@ -111,9 +111,10 @@ def only_id(world: World) -> UUID:
 
 
 def stop_and_run_again(stopped_s: float, lands_after_s: float) -> Story:
-    """A run is stopped at its first PUT, which lands later; 70 s on, its job runs again elsewhere.
+    """A run is stopped at its first PUT after the encode; 70 s on, its job runs again elsewhere.
 
-    Conversions take a minute. Whenever it goes on, the outputs stand as soon as they are ready.
+    That PUT lands later. Conversions take a minute. Whenever it goes on, the outputs stand as soon
+    as they are ready.
     """
 
     async def story(world: World, _item: Item) -> None:

@@ -96,8 +96,8 @@ class Reports:
     async def by_vendor(self, hint: NativeHint) -> str | None:
         """Ask the vendor soon about the jobs we recorded; the verdict.
 
-        Only where a call's answer was lost, and the vendor itself knows the job that is named and
-        says of it nothing else, is that the job whose id we lacked.
+        Only where a call's answer was lost, and the job that is named ended with an output that
+        names the attempt, by the vendor's own word, is that the job whose id we lacked.
         """
         item = await self._item(hint.media_id)
         if item is None or hint.attempt > item.attempt:
@@ -117,7 +117,7 @@ class Reports:
         if calls.made <= len(item.job_ids):
             return False
         state = await self._transcoder.status(job_id)
-        return state is not None and state.attempt_id in {None, item.attempt_id}
+        return state is not None and state.attempt_id == item.attempt_id
 
     async def _item(self, media_id: UUID) -> MediaItem | None:
         try:
