@@ -112,7 +112,12 @@ UNCONFINED = Sandbox()
 
 
 def choose(wanted: Wanted, memory_bytes: int | None) -> Sandbox:
-    """The layers to use, each tried before. Raises :class:`IsolationMissing`."""
+    """The layers to use, each tried before. Raises :class:`IsolationMissing`.
+
+    Other systems than Linux have none: there `auto` is `optional`.
+    """
+    if wanted == "auto" and sys.platform != "linux":
+        wanted = "optional"
     bubblewrap, seccomp, abi = working()
     inside = Sandbox(bubblewrap, seccomp, memory_bytes=memory_bytes)
     beside = Sandbox(None, seccomp, abi, memory_bytes)

@@ -4,7 +4,6 @@ Plain models, not pydantic-settings: those read the process's own environment by
 """
 
 import socket
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,9 +47,8 @@ class EncodeSettings(BaseModel):
     """Deadline of the whole job. RunPod's executionTimeout lies above it, so that we report."""
     max_cpu_seconds: int = Field(default=24 * 3600, gt=0)
     """RLIMIT_CPU of one ffmpeg, summed over its threads."""
-    isolation: Wanted = "auto" if sys.platform == "linux" else "optional"
-    """What must confine ffmpeg, or nothing is started; `optional`: whatever works, even nothing.
-    Other systems than Linux have none of it."""
+    isolation: Wanted = "auto"
+    """What must confine ffmpeg, or nothing is started; `optional`: whatever works, even nothing."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

@@ -14,11 +14,25 @@ from api.operations import Operation
 from api.routes import OPERATIONS
 from domain.failure import ADVICE
 from domain.lifecycle import mermaid
+from gpu_worker.settings import EncodeSettings
 from infra.figures import COUNTS, FIGURES, PREFIX
 from infra.settings import Settings
 from tests.failures import PAGE, failures
 
 ROOT = Path(__file__).parents[1]
+LIMITS = {
+    "isolation": ("", "What must confine ffmpeg: `auto`, `bubblewrap`, `landlock`, `optional`."),
+    "max_input_bytes": ("input_too_large", "The upload, in bytes."),
+    "max_duration_seconds": ("input_too_large", "Its length, in seconds."),
+    "max_pixels": ("input_too_large", "Pixels of one picture."),
+    "max_side_pixels": ("input_too_large", "The longer side of the picture."),
+    "max_streams": ("input_unsupported", "Tracks."),
+    "max_output_bytes": ("input_too_large", "All that is made of it, in bytes."),
+    "max_memory_bytes": ("input_too_large", "Memory of one ffmpeg or ffprobe, in bytes."),
+    "max_wall_seconds": ("timed_out", "The whole job, in seconds."),
+    "max_cpu_seconds": ("encode_failed", "CPU time of one ffmpeg, in seconds."),
+}
+"""Settings of the worker by which a file can fail, and with which code."""
 
 
 class BlockMissing(Exception):
@@ -57,6 +71,16 @@ def _setting(name: str, field: FieldInfo) -> tuple[str, str, str]:
     return f"`{name.upper()}`", default, field.description or ""
 
 
+def worker_settings() -> str:
+    """The limits on one file, and what confines the programs that read it."""
+    fields = EncodeSettings.model_fields
+    rows = (
+        (*_setting(name, fields[name])[:2], f"`{code}`" if code else "-", meaning)
+        for name, (code, meaning) in LIMITS.items()
+    )
+    return _table(("variable", "default", "code", "what is bounded"), rows)
+
+
 def errors() -> str:
     """Every reason for `failed`, and what a creator can do."""
     rows = (
@@ -88,6 +112,7 @@ BLOCKS: dict[str, tuple[Path, Callable[[], str]]] = {
     "lifecycle": (ROOT / "README.md", lifecycle),
     "routes": (ROOT / "README.md", routes),
     "settings": (ROOT / "docs/settings.md", settings),
+    "worker-settings": (ROOT / "docs/worker.md", worker_settings),
     "errors": (ROOT / "docs/errors.md", errors),
     "metrics": (ROOT / "docs/operations.md", metrics),
     "failures": (PAGE, failures),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_worker import sandbox
+from gpu_worker import sandbox, watch
 from gpu_worker.errors import IsolationMissing, JobFailed, ProcessFailed
 from gpu_worker.process import Limits, run
 from gpu_worker.sandbox import UNCONFINED, Room, Wanted, choose
@@ -66,6 +66,14 @@ def fork():
 def io_uring():
     if ctypes.CDLL(None).syscall(425, 8, ctypes.create_string_buffer(120)) < 0:
         raise OSError
+def clone3():
+    arguments = (ctypes.c_uint64 * 11)()
+    arguments[4] = 17  # the signal that tells of its end
+    made = ctypes.CDLL(None).syscall(435, arguments, 88)
+    if made == 0:
+        os._exit(0)
+    if made < 0:
+        raise OSError
 print(json.dumps({
     "read another's file": refused(lambda: open(secret).read()),
     "see a file": refused(lambda: os.stat(secret) and os.listdir(os.path.dirname(secret))),
@@ -80,6 +88,7 @@ print(json.dumps({
     "open netlink": refused(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).close()),
     "open a ring": refused(io_uring),
     "start a process": refused(fork),
+    "start one otherwise": refused(clone3),
     "kill the worker": refused(lambda: os.kill(os.getppid(), 0)),
 }))
 write("work")
@@ -129,7 +138,7 @@ async def test_a_program_may_not_use_more_memory_than_it_is_given(
 
 
 async def test_the_files_of_a_folder_may_not_be_more_than_is_allowed_together(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filling = (
         "import time\nfor n in range(9): open(str(n), 'wb').write(bytes(900_000))\ntime.sleep(60)"
@@ -139,6 +148,9 @@ async def test_the_files_of_a_folder_may_not_be_more_than_is_allowed_together(
     with pytest.raises(JobFailed, match="input_too_large"):
         await run(argv, sandbox=chosen("optional"), room=room, limits=limits)
     argv[-1] = filling.replace("60", "0")
+    monkeypatch.setattr(watch, "POLL_S", 30)  # it ends unseen
+    (tmp_path / "new").mkdir()
+    room = Room(tmp_path / "new", writes=True)
     with pytest.raises(JobFailed, match="input_too_large"):
         await run(argv, sandbox=chosen("optional"), room=room, limits=limits)
 
