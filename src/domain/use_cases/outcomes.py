@@ -148,7 +148,9 @@ class Outcomes:
         context: Context,
     ) -> MediaItem:
         handled = await handle(self.store, media_id, command, context)
-        for job_id in handled.item.job_ids if handled.appended else ():
+        # Recognised after a broken connection, the item may be in its next attempt by now.
+        ended = handled.appended and handled.item.attempt == command.attempt
+        for job_id in handled.item.job_ids if ended else ():
             if job_id != reporter:
                 with suppress(TranscoderError):  # Its own time limit ends it then.
                     await self.transcoder.cancel(job_id)
