@@ -135,13 +135,16 @@ async def growth(server: Server, folder: Path, sizes: Sizes) -> None:
         verification(folder / "bundle.zip") for _ in range(min(sizes.rounds, VERIFICATIONS))
     ]
     figure("replay, events/s", replayed[long].rate, at_least=100_000)
-    ratio(
-        "replay's memory, long history to short",
-        replayed[long].memory_mib,
-        replayed[short].memory_mib,
-        at_most=2,
+    for whose, memory in (("server's", 1), ("own", 2)):
+        found, base = replayed[long][memory], replayed[short][memory]
+        print(f"  replay's memory, {whose} process: {found:.1f} MiB, and {base:.1f} MiB when short")
+        ratio(f"replay's memory, {whose} process, long history to short", found, base, at_most=2)
+    figure("verification, events/s", median(each.rate for each in verified), at_least=200_000)
+    cpu = median(each.cpu_us for each in verified)
+    print(
+        f"  {cpu:.2f} us of processor time for an event: {os.cpu_count()} cores could do ", end=""
     )
-    figure("verification, events/s", median(verified), at_least=200_000)
+    print(f"{(os.cpu_count() or 1) * 1e6 / cpu:,.0f} events/s")
     rates = await interleaved(
         sizes.rounds,
         {

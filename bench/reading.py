@@ -1,6 +1,13 @@
 """What reading the whole history costs: replay and the verification of an export."""
 
+import asyncio
+import json
+import os
+import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,25 +19,56 @@ from infra.ledger.verifier import verify
 from infra.postgres.pool import open_pool
 from infra.postgres.replay import open_replay
 
+WATCH_S = 0.005
 COUNT = "SELECT count(*) FROM events"
 
 
 class Replayed(NamedTuple):
-    """Events per second, and the most memory the server's process had by itself (MiB)."""
+    """Events per second, and the most private memory of both processes meanwhile (MiB)."""
 
     rate: float
-    memory_mib: float
+    server_mib: float
+    own_mib: float
 
 
 async def replay(dsn: str) -> Replayed:
-    """Rebuild the projection of the whole history."""
+    """Rebuild the projection of the whole history, in a process that did nothing before."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", __name__, dsn, stdout=asyncio.subprocess.PIPE
+    )
+    told, _ = await process.communicate()
+    return Replayed(*json.loads(told))
+
+
+async def _replay(dsn: str) -> Replayed:
     async with open_replay(dsn) as replaying:
         connection = replaying.connection
         events = await connection.fetchval(COUNT)
-        began = time.perf_counter()
-        await replaying.rebuild(lambda _span, _found: None)
-        seconds = time.perf_counter() - began
-        return Replayed(events / seconds, _private_memory_mib(connection.get_server_pid()))
+        with _watched(connection.get_server_pid(), os.getpid()) as most:
+            began = time.perf_counter()
+            await replaying.rebuild(lambda _span, _found: None)
+            seconds = time.perf_counter() - began
+        return Replayed(events / seconds, *most)
+
+
+@contextmanager
+def _watched(*pids: int) -> Iterator[list[float]]:
+    """The most private memory that each process has while the block runs, seen every few ms."""
+    most, over = [0.0 for _ in pids], threading.Event()
+
+    def watch() -> None:
+        while True:
+            most[:] = map(max, most, map(_private_memory_mib, pids))
+            if over.wait(WATCH_S):
+                return
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield most
+    finally:
+        over.set()
+        watching.join()
 
 
 def _private_memory_mib(pid: int) -> float:
@@ -50,11 +88,28 @@ async def export_to(dsn: str, file: Path) -> None:
                 written.write(chunk)
 
 
-def verification(file: Path) -> float:
-    """Events per second of a whole verification: signatures, tree, chains, projection."""
-    began = time.perf_counter()
+class Verified(NamedTuple):
+    """Events per second, and the processor's time for each of them (µs)."""
+
+    rate: float
+    cpu_us: float
+
+
+def verification(file: Path) -> Verified:
+    """A whole verification: signatures, tree, chains, projection."""
+    began, used = time.perf_counter(), _cpu_s()
     verdict = verify(file)
-    seconds = time.perf_counter() - began
+    seconds, used = time.perf_counter() - began, _cpu_s() - used
     if not verdict.ok:
         raise RuntimeError(f"the export does not verify: {verdict.findings[0]}")
-    return verdict.events / seconds
+    return Verified(verdict.events / seconds, 1e6 * used / verdict.events)
+
+
+def _cpu_s() -> float:
+    """What this process and those that it waited for used so far."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(_replay(sys.argv[1]))))

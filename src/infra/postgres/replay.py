@@ -19,7 +19,8 @@ from infra.postgres.queries import sql
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
-SPAN_STREAMS = 10_000
+SPAN_STREAMS = 2_000
+"""With more, the server sorts and joins more at a time, and is hardly faster for it."""
 STATEMENT_LIMIT_S = 300.0
 LOCK_LIMIT_S = 30
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
