@@ -195,8 +195,10 @@ def tamper(path: Path) -> None:
     """Change the size that event 4 declares, and pack the zip anew."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    head, mark, tail = members["events.txt"].partition(b"\n4 ")
-    members["events.txt"] = head + mark + tail.replace(b'"declaredSize":1', b'"declaredSize":2', 1)
+    events = members["events/000001.txt"]
+    head, mark, tail = (b"\n" + events).partition(b"\n4 ")
+    changed = tail.replace(b'"declaredSize":1', b'"declaredSize":2', 1)
+    members["events/000001.txt"] = (head + mark + changed)[1:]
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in members.items():
             archive.writestr(name, data)

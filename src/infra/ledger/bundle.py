@@ -1,32 +1,36 @@
 """The bundle an auditor takes away: one zip, readable with any tool. docs/audit.md specifies it.
 
-events.txt         each event's hashed text, after a line `SEQ LENGTH`
-leaves.bin         the events' hashes, 32 bytes each, in order
-checkpoints.txt    every signed checkpoint, oldest first, with an empty line after each
-media_items.jsonl  the projection, one row a line
-key.txt            the public key, for convenience: it proves nothing
+format.txt                  which form all this has
+events/000001.txt …         each event's hashed text, after a line `SEQ LENGTH`: stream by stream
+media_items/000001.jsonl …  the projection of the same streams, one row a line
+leaves.bin                  the events' hashes in the ledger's order, 32 bytes each
+checkpoints.txt             every signed checkpoint, oldest first, with an empty line after each
+key.txt                     the public key, for convenience: it proves nothing
 """
 
+import mmap
+import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, NamedTuple
 
-EVENTS = "events.txt"
+FORM_NAME = "format.txt"
+FORM = b"codex-media.bundle.v2\n"
 LEAVES = "leaves.bin"
 CHECKPOINTS = "checkpoints.txt"
-ITEMS = "media_items.jsonl"
 KEY = "key.txt"
 README = "README.txt"
 
 FIELDS = 15
 """Lines of an event's text. The payload, the last, is JSON without line breaks."""
-LINES = 1 + FIELDS
-"""Of a record."""
 HASH_BYTES = 32
-MAX_EVENT_BYTES = 16 * 1024 * 1024
-CHUNK_BYTES = 128 * 1024
-"""Larger ones are slower: they leave the processor's cache."""
+PART_BYTES = 1024 * 1024
+"""Of events, after which the next stream begins a new part."""
+MAX_PART_BYTES = 256 * 1024 * 1024
 
 README_TEXT = """\
 The ledger of a codex-media service, for proof without the service.
@@ -35,12 +39,16 @@ Verify it with `codex-media audit verify THIS.zip --key PUBLIC_KEY --since AN_OL
 with a key and a checkpoint that you have from elsewhere. docs/audit.md of codex-media describes
 the format so that a second verifier can be written.
 
-events.txt         every event in the ledger's order: a line `SEQ LENGTH`, then LENGTH bytes and a
-                   line feed. SHA-256 over those bytes is the event's hash.
-leaves.bin         the events' hashes, 32 bytes each: the leaves of an RFC 6962 Merkle tree
-checkpoints.txt    signed tree heads (c2sp.org/tlog-checkpoint), oldest first
-media_items.jsonl  the state the service showed, which must be the fold of the events
-key.txt            the key the service says it signs with
+format.txt                  the name of that format
+events/000001.txt …         every event, by media item and version: a line `SEQ LENGTH`, then LENGTH
+                            bytes and a line feed. SEQ is its place in the ledger. SHA-256 over the
+                            bytes is the event's hash.
+media_items/000001.jsonl …  the state the service showed of the items in the part of the same
+                            number, which must be the fold of their events
+leaves.bin                  the hashes of the events, in the order of their places, 32 bytes each:
+                            the leaves of an RFC 6962 Merkle tree
+checkpoints.txt             signed tree heads (c2sp.org/tlog-checkpoint), oldest first
+key.txt                     the key the service says it signs with
 """
 
 
@@ -50,16 +58,13 @@ class BundleUnreadable(Exception):
     code = "bundle_unreadable"
 
 
-UNREADABLE = (zipfile.BadZipFile, zlib.error, KeyError, UnicodeDecodeError, EOFError)
+DAMAGED = (zipfile.BadZipFile, zlib.error)
+UNREADABLE = (*DAMAGED, KeyError, UnicodeDecodeError, EOFError)
 """What is raised where a part of the bundle is missing or damaged."""
 
-
-class RecordBroken(Exception):
-    """events.txt has no whole record where that of `seq` must be."""
-
-    def __init__(self, seq: int, what: str) -> None:
-        super().__init__(what)
-        self.seq = seq
+_HEADER = re.compile(rb"([1-9]\d{0,17}) ([1-9]\d{0,17})\n")
+_BEGINNING = re.compile(_HEADER.pattern + rb"codex-media\.event\.v1\n")
+_PART = re.compile(r"(?:events|media_items)/(\d{6,})\.(?:txt|jsonl)")
 
 
 class Record(NamedTuple):
@@ -69,60 +74,106 @@ class Record(NamedTuple):
     text: bytes
 
     def encoded(self) -> bytes:
-        """The record as it stands in events.txt."""
+        """The record as it stands in a part."""
         return b"%d %d\n%b\n" % (self.seq, len(self.text), self.text)
 
 
-def records(file: IO[bytes]) -> Iterator[list[tuple[bytes, ...]]]:
-    """The records of events.txt as their lines, many at a time; `RecordBroken` at the end.
+def events_of(part: int) -> str:
+    """The member that holds the events of a part."""
+    return f"events/{part:06}.txt"
 
-    Whether a record's first line fits its others is for `text_of` to say.
+
+def items_of(part: int) -> str:
+    """The member that holds the rows of a part."""
+    return f"media_items/{part:06}.jsonl"
+
+
+def parts(archive: zipfile.ZipFile) -> range:
+    """The numbers of the parts. There is at least one; some may be missing."""
+    found = (_PART.fullmatch(name) for name in archive.namelist())
+    return range(1, 1 + max((int(named[1]) for named in found if named), default=1))
+
+
+def read(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member as a whole."""
+    if archive.getinfo(name).file_size > MAX_PART_BYTES:
+        raise BundleUnreadable(f"{name} is larger than {MAX_PART_BYTES} bytes")
+    return archive.read(name)
+
+
+def records(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Number and text of each record of a part; number 0 where bytes are no record.
+
+    After such, and what stands before it, reading goes on at the next that looks like a beginning.
     """
-    lines: list[bytes] = []
-    seq, rest = 1, b""
-    while len(rest) <= MAX_EVENT_BYTES and (more := file.read(CHUNK_BYTES)):
-        fresh = (rest + more).split(b"\n")
-        rest = fresh.pop()
-        lines += fresh
-        whole = [*zip(*[iter(lines)] * LINES, strict=False)]
-        yield whole
-        seq += len(whole)
-        lines = lines[LINES * len(whole) :]
-    if lines or rest:
-        raise RecordBroken(seq, "its record is cut off")
+    at = text = 0
+    while at < len(data):
+        if header := _HEADER.match(data, at):
+            number, length = header.groups()
+            text = header.end()
+            at = text + int(length) + 1
+            if data[at - 1 : at] == b"\n":
+                yield int(number), data[text : at - 1]
+                continue
+        yield 0, b""
+        # What is wrong may be the line feed before this place, the length before that, or all.
+        found = _BEGINNING.match(data, at) or _BEGINNING.search(data, text)
+        at = found.start() if found else len(data)
 
 
-def text_of(seq: int, record: tuple[bytes, ...]) -> bytes:
-    """The exact bytes that are hashed; `RecordBroken` if that is not the record of `seq`."""
-    text = b"\n".join(record[1:])
-    if record[0] != b"%d %d" % (seq, len(text)):
-        raise RecordBroken(seq, _broken(record[0], seq))
-    return text
+def rows(data: bytes) -> list[bytes]:
+    """The lines of the rows of a part."""
+    lines = data.split(b"\n")
+    return lines if lines[-1] else lines[:-1]
 
 
-def _broken(header: bytes, seq: int) -> str:
-    number, _, digits = header.partition(b" ")
-    if not (number.isdigit() and digits.isdigit()):
-        return "its record does not begin with its number and length"
-    if number != b"%d" % seq:
-        return f"event {number.decode()} stands in its place"
-    return "its record is longer or shorter than it says"
+def check_form(archive: zipfile.ZipFile) -> None:
+    """`BundleUnreadable` for a bundle of another form."""
+    form = archive.read(FORM_NAME)
+    if form != FORM:
+        raise BundleUnreadable(f"its form is {form[:80]!r}, and this verifier reads {FORM!r}")
+
+
+def size_of(archive: zipfile.ZipFile) -> int:
+    """How many leaves there are."""
+    size, rest = divmod(archive.getinfo(LEAVES).file_size, HASH_BYTES)
+    if rest:
+        raise BundleUnreadable(f"{LEAVES} ends within a hash")
+    return size
 
 
 def leaves(file: IO[bytes], count: int) -> list[bytes]:
-    """The next `count` hashes of leaves.bin, or what there is. A last one may be cut off."""
+    """The next `count` hashes of leaves.bin."""
     data = file.read(HASH_BYTES * count)
+    if len(data) < HASH_BYTES * count:
+        raise BundleUnreadable(f"{LEAVES} is shorter than it says")
     return [data[start : start + HASH_BYTES] for start in range(0, len(data), HASH_BYTES)]
 
 
-def rows(file: IO[bytes]) -> Iterator[bytes]:
-    """The lines of media_items.jsonl."""
-    rest = b""
-    while more := file.read(CHUNK_BYTES):
-        *whole, rest = (rest + more).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest
+class Leaves(NamedTuple):
+    """leaves.bin: that of place N begins `begin + 32 * N` bytes into `data`."""
+
+    data: bytes | mmap.mmap
+    begin: int
+    size: int
+    """How many there are."""
+
+
+@contextmanager
+def open_leaves(archive: zipfile.ZipFile) -> Iterator[Leaves]:
+    """All leaves, without reading them where they stand in a file as they are."""
+    info = archive.getinfo(LEAVES)
+    size = size_of(archive)
+    if archive.filename is None or info.compress_type != zipfile.ZIP_STORED or not size:
+        yield Leaves(archive.read(LEAVES), -HASH_BYTES, size)
+        return
+    with (
+        Path(archive.filename).open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        archive.open(LEAVES).close()  # its local header is one
+        name, extra = struct.unpack_from("<HH", data, info.header_offset + 26)
+        yield Leaves(data, info.header_offset + 30 + name + extra - HASH_BYTES, size)
 
 
 def notes(text: str) -> list[str]:

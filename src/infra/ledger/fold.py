@@ -2,194 +2,216 @@
 
 A row is made by what each event sets, one after the other. The service folds with `domain.media`;
 that both make the same row of any history is a test, and here a second opinion.
+
+msgspec reads a payload straight into what is wanted of it: four times as fast as a parser that
+makes a dictionary of it all, which took a fifth of a whole verification.
 """
 
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any, ClassVar
 
-from pydantic_core import from_json
+from msgspec import Struct, convert
+from msgspec.json import Decoder
 
-Payload = Any
-"""JSON: a rule raises LookupError or TypeError where it is not of the kind's shape."""
-Columns = dict[str, object]
-Record = tuple[bytes, ...]
-"""An event's record in events.txt: its first line is 0, and line N of the event's text is N."""
 Upcast = Callable[[bytes, bytes, bytes], bytes]
-"""Kind, schema version and payload → the payload in the shape that the rules read."""
+"""Kind, schema version and payload → the payload in the shape that is read here."""
 
 FIRST = b"media.registered"
 """The kind that each stream begins with, and no other event is of."""
 
 
-class Rule(NamedTuple):
-    """What a kind of event sets, read from payloads of one schema version."""
+class Failure(Struct, gc=False, forbid_unknown_fields=True):
+    """`transcoding_error`."""
 
-    schema_version: bytes
-    columns: Callable[[Payload], Columns]
+    code: str
+    message: str
+    retryable: bool
 
 
-EMPTY: Columns = {
-    "size": None,
-    "etag": None,
-    "hls_master_playlist_key": None,
-    "hls_preview_key": None,
-    "thumbnail_key": None,
-    "waveform_key": None,
-    "duration_seconds": None,
-    "width": None,
-    "height": None,
-    "transcoding_error": None,
-    "transcoding_attempts": 0,
-    "runpod_job_id": None,
-    "encoder": None,
-    "encoder_note": None,
+class Row(Struct, gc=False, forbid_unknown_fields=True):
+    """A row of `media_items`. None is what no event has set."""
+
+    id: str
+    version: int
+    created_at: datetime | None
+    updated_at: datetime | None
+    status: str | None
+    creator_id: str | None
+    media_type: str | None
+    file_name: str | None
+    content_type: str | None
+    declared_size: int | None
+    r2_key: str | None
+    deadline_at: datetime | None
+    size: int | None
+    etag: str | None
+    hls_master_playlist_key: str | None
+    hls_preview_key: str | None
+    thumbnail_key: str | None
+    waveform_key: str | None
+    duration_seconds: float | None
+    width: int | None
+    height: int | None
+    transcoding_error: Failure | None
+    transcoding_attempts: int
+    runpod_job_id: str | None
+    encoder: str | None
+    encoder_note: str | None
+
+
+EMPTY = convert(
+    dict.fromkeys(Row.__struct_fields__) | {"id": "", "version": 0, "transcoding_attempts": 0}, Row
+)
+"""Before the first event."""
+
+
+class Payload(Struct, gc=False, rename="camel"):
+    """What is read of a kind's payload."""
+
+    schema_version: ClassVar[bytes] = b"1"
+
+    def set(self, row: Row) -> None:
+        """Change the row as the event does."""
+        raise NotImplementedError
+
+
+class Registered(Payload):
+    creator_id: str
+    media_type: str
+    file_name: str
+    content_type: str
+    declared_size: int
+    input_key: str
+    upload_deadline: datetime
+
+    def set(self, row: Row) -> None:
+        row.status = "uploading"
+        row.creator_id = self.creator_id
+        row.media_type = self.media_type
+        row.file_name = self.file_name
+        row.content_type = self.content_type
+        row.declared_size = self.declared_size
+        row.r2_key = self.input_key
+        row.deadline_at = self.upload_deadline
+
+
+class UploadCompleted(Payload):
+    size: int
+    etag: str
+
+    def set(self, row: Row) -> None:
+        row.status = "uploaded"
+        row.size = self.size
+        row.etag = self.etag
+
+
+class UploadExpired(Payload):
+    def set(self, row: Row) -> None:
+        row.status = "failed"
+        row.deadline_at = None
+        row.transcoding_error = Failure(
+            "upload_expired", "The file was not uploaded in time.", retryable=False
+        )
+
+
+class TranscodingRequested(Payload):
+    attempt: int
+    deadline: datetime
+
+    def set(self, row: Row) -> None:
+        row.status = "transcoding"
+        row.transcoding_attempts = self.attempt
+        row.runpod_job_id = None
+        row.deadline_at = self.deadline
+
+
+class TranscodingSubmitted(Payload):
+    runpod_job_id: str
+
+    def set(self, row: Row) -> None:
+        row.runpod_job_id = self.runpod_job_id
+
+
+class TranscodingStarted(Payload):
+    def set(self, row: Row) -> None:
+        pass
+
+
+class TranscodingCompleted(Payload):
+    hls_master_playlist_key: str
+    hls_preview_key: str
+    thumbnail_key: str | None
+    waveform_key: str | None
+    duration_seconds: float
+    width: int | None
+    height: int | None
+    encoder: str
+    encoder_note: str | None
+
+    def set(self, row: Row) -> None:
+        row.status = "ready"
+        row.deadline_at = None
+        row.hls_master_playlist_key = self.hls_master_playlist_key
+        row.hls_preview_key = self.hls_preview_key
+        row.thumbnail_key = self.thumbnail_key
+        row.waveform_key = self.waveform_key
+        row.duration_seconds = self.duration_seconds
+        row.width = self.width
+        row.height = self.height
+        row.encoder = self.encoder
+        row.encoder_note = self.encoder_note
+
+
+class TranscodingFailed(Payload):
+    error_code: str
+    message: str
+    retryable: bool
+
+    def set(self, row: Row) -> None:
+        row.status = "failed"
+        row.deadline_at = None
+        row.transcoding_error = Failure(self.error_code, self.message, self.retryable)
+
+
+class RetryRequested(Payload):
+    def set(self, row: Row) -> None:
+        row.status = "uploaded"
+        row.transcoding_error = None
+
+
+RULES: dict[bytes, type[Payload]] = {
+    FIRST: Registered,
+    b"media.upload_completed": UploadCompleted,
+    b"media.upload_expired": UploadExpired,
+    b"media.transcoding_requested": TranscodingRequested,
+    b"media.transcoding_submitted": TranscodingSubmitted,
+    b"media.transcoding_started": TranscodingStarted,
+    b"media.transcoding_completed": TranscodingCompleted,
+    b"media.transcoding_failed": TranscodingFailed,
+    b"media.retry_requested": RetryRequested,
 }
-"""What the first event does not set."""
-
-
-def _registered(payload: Payload) -> Columns:
-    return {
-        "status": "uploading",
-        "creator_id": payload["creatorId"],
-        "media_type": payload["mediaType"],
-        "file_name": payload["fileName"],
-        "content_type": payload["contentType"],
-        "declared_size": payload["declaredSize"],
-        "r2_key": payload["inputKey"],
-        "deadline_at": payload["uploadDeadline"],
-    }
-
-
-def _upload_completed(payload: Payload) -> Columns:
-    return {"status": "uploaded", "size": payload["size"], "etag": payload["etag"]}
-
-
-def _upload_expired(_payload: Payload) -> Columns:
-    error = {
-        "code": "upload_expired",
-        "message": "The file was not uploaded in time.",
-        "retryable": False,
-    }
-    return {"status": "failed", "transcoding_error": error, "deadline_at": None}
-
-
-def _transcoding_requested(payload: Payload) -> Columns:
-    return {
-        "status": "transcoding",
-        "transcoding_attempts": payload["attempt"],
-        "runpod_job_id": None,
-        "deadline_at": payload["deadline"],
-    }
-
-
-def _transcoding_submitted(payload: Payload) -> Columns:
-    return {"runpod_job_id": payload["runpodJobId"]}
-
-
-def _transcoding_started(_payload: Payload) -> Columns:
-    return {}
-
-
-def _transcoding_completed(payload: Payload) -> Columns:
-    return {
-        "status": "ready",
-        "hls_master_playlist_key": payload["hlsMasterPlaylistKey"],
-        "hls_preview_key": payload["hlsPreviewKey"],
-        "thumbnail_key": payload["thumbnailKey"],
-        "waveform_key": payload["waveformKey"],
-        "duration_seconds": payload["durationSeconds"],
-        "width": payload["width"],
-        "height": payload["height"],
-        "encoder": payload["encoder"],
-        "encoder_note": payload["encoderNote"],
-        "deadline_at": None,
-    }
-
-
-def _transcoding_failed(payload: Payload) -> Columns:
-    error = {
-        "code": payload["errorCode"],
-        "message": payload["message"],
-        "retryable": payload["retryable"],
-    }
-    return {"status": "failed", "transcoding_error": error, "deadline_at": None}
-
-
-def _retry_requested(_payload: Payload) -> Columns:
-    return {"status": "uploaded", "transcoding_error": None}
-
-
-RULES: dict[bytes, Rule] = {
-    FIRST: Rule(b"1", _registered),
-    b"media.upload_completed": Rule(b"1", _upload_completed),
-    b"media.upload_expired": Rule(b"1", _upload_expired),
-    b"media.transcoding_requested": Rule(b"1", _transcoding_requested),
-    b"media.transcoding_submitted": Rule(b"1", _transcoding_submitted),
-    b"media.transcoding_started": Rule(b"1", _transcoding_started),
-    b"media.transcoding_completed": Rule(b"1", _transcoding_completed),
-    b"media.transcoding_failed": Rule(b"1", _transcoding_failed),
-    b"media.retry_requested": Rule(b"1", _retry_requested),
-}
+READERS = {(kind, shape.schema_version): Decoder(shape).decode for kind, shape in RULES.items()}
 
 
 class Unfoldable(Exception):
-    """The event at `seq` makes no row."""
-
-    def __init__(self, seq: int, what: str) -> None:
-        super().__init__(what)
-        self.seq = seq
+    """An event makes no row."""
 
 
-class Stream:
-    """A stream so far: its newest event, and what its row is made of."""
-
-    __slots__ = ("_kept", "hash", "seq", "shown", "version")
-
-    def __init__(self) -> None:
-        self.version = self.seq = 0
-        self.hash = b""
-        self.shown = False
-        self._kept = b""  # one piece of memory: a long ledger's streams are far from any cache
-
-    def fold(self, seq: int, record: Record, upcast: Upcast) -> None:
-        """Take the event that makes the stream's version; `Unfoldable` if it makes no row."""
-        kind, payload = record[5], record[15]
-        if (kind == FIRST) is not (self.version == 1):
-            raise Unfoldable(seq, f"it is {_text(kind)} as version {self.version}")
-        rule = RULES.get(kind)
-        if rule is None or record[6] != rule.schema_version:
-            payload = _current(seq, record, upcast)
-        self._kept += b"%d\n%b\n%b\n%b\n" % (seq, kind, record[13], payload)
-
-    def row(self, media_id: str) -> Columns:
-        """The row that the events make; `Unfoldable` where one cannot be read."""
-        row = {**EMPTY, "id": media_id, "version": self.version}
-        lines = self._kept.split(b"\n")
-        for seq, kind, at, payload in zip(*[iter(lines)] * 4, strict=False):
-            try:
-                row |= RULES[kind].columns(from_json(payload, allow_inf_nan=False))
-            except (ValueError, LookupError, TypeError) as error:
-                raise Unfoldable(int(seq), f"its payload is malformed ({error!r})") from error
-            row["updated_at"] = _text(at)
-        row["created_at"] = _text(lines[2])
-        return row
-
-    @property
-    def first_seq(self) -> int:
-        """The place of its first event."""
-        return int(self._kept.partition(b"\n")[0])
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
-
-
-def _current(seq: int, record: Record, upcast: Upcast) -> bytes:
+def read(kind: bytes, schema_version: bytes, payload: bytes, upcast: Upcast) -> Payload:
+    """What an event tells of its row; `Unfoldable` if nobody can say."""
+    reader = READERS.get((kind, schema_version))
+    if reader is None:
+        try:
+            payload = upcast(kind, schema_version, payload)
+            reader = Decoder(RULES[kind]).decode
+        except (ValueError, LookupError) as error:
+            raise Unfoldable(str(error)) from error
     try:
-        return upcast(record[5], record[6], record[15])
-    except ValueError as error:
-        raise Unfoldable(seq, str(error)) from error
+        return reader(payload)
+    except (ValueError, RecursionError) as error:
+        raise Unfoldable(f"its payload is malformed ({error!r})") from error
 
 
 def upcast_payload(

@@ -1,149 +1,147 @@
 """Each event against its leaf and the one before it in its stream, and the rows against them.
 
-    python -m infra.ledger.history BUNDLE NUMBER OF
+    python -m infra.ledger.history BUNDLE NUMBER OF MAP
 
-checks one share of the streams and prints, as lines of JSON, how many events it went through each
-time and then its `Outcome`. `processes` starts one for each core.
+checks every OF-th part of a bundle, beginning with that after NUMBER others. MAP is the descriptor
+of the file that all who check shares keep `Sound` in. Printed are, as lines of JSON, how many
+events it went through each time and then its `Outcome`. `processes` starts one for each core.
 """
 
 import gc
 import json
+import mmap
 import sys
 import zipfile
-import zlib
-from binascii import hexlify
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import NamedTuple
-from zlib import crc32
 
-from infra.ledger import bundle
-from infra.ledger.fold import Record, Stream, Unfoldable, upcast_payload
-from infra.ledger.projection import Wrong, check_rows
-from infra.ledger.share import Share
-
-FORM = b"codex-media.event.v1"
-MISMATCH = "its hash is not that of its leaf"
+from infra.ledger import bundle, glance
+from infra.ledger.bundle import HASH_BYTES, Leaves
+from infra.ledger.fold import Unfoldable
+from infra.ledger.projection import Rows, Wrong
+from infra.ledger.stream import Broken, BrokenEvent, Stream, parse
 
 Advance = Callable[[int], None]
 """Called with how many more events were gone through."""
 
 
-class Broken(NamedTuple):
-    """The first event that is not what it must be. Nothing after it was looked at."""
+class Share(NamedTuple):
+    """Every `of`-th part, beginning with that after `number` others."""
 
-    seq: int
-    what: str
-    follows: int = 0
-    """The event whose hash it does not name. Of two that are not proven, either may be wrong."""
-    rest: bool = False
-    """It and all after it cannot be read."""
+    number: int = 0
+    of: int = 1
 
 
-class BrokenEvent(Exception):
-    """Carries a `Broken`."""
-
-    def __init__(self, seq: int, what: str, follows: int = 0) -> None:
-        super().__init__(what)
-        self.broken = Broken(seq, what, follows)
+Sound = bytearray | mmap.mmap
+"""A byte for each place in the ledger: 1 where an event has the hash of the leaf."""
 
 
 @dataclass
 class Outcome:
-    """What was found in a share of the streams."""
+    """What was found in a share of the parts."""
 
     events: int = 0
-    """How many stand in the file, of all shares."""
+    """With the hash of their leaves, and each for the first time."""
     streams: int = 0
     broken: Broken | None = None
+    """The first event that is signed like that, and wrong all the same."""
+    stray: Broken | None = None
+    """What stands in a part and has no place in the ledger."""
+    damaged: str = ""
+    """Why a part cannot be read."""
     rows: list[Wrong] = field(default_factory=list)
-    """Events that make no row, and rows that differ. Looked for only where the events are sound."""
+    """Events that make no row, and rows that differ. They count only where all events are sound."""
 
 
-def check(archive: zipfile.ZipFile, share: Share, advance: Advance) -> Outcome:
-    """Check the streams of a share."""
-    history = _History(share)
-    outcome = Outcome()
-    try:
-        with archive.open(bundle.LEAVES) as leaves, archive.open(bundle.EVENTS) as events:
-            for records in bundle.records(events):
-                history.take(outcome.events + 1, records, bundle.leaves(leaves, len(records)))
-                outcome.events += len(records)
-                advance(len(records))
-    except BrokenEvent as error:
-        outcome.broken = error.broken
-    except bundle.RecordBroken as error:
-        outcome.broken = Broken(error.seq, str(error))
-    except (zipfile.BadZipFile, zlib.error) as error:
-        what = f"the archive is damaged ({error})"
-        outcome.broken = Broken(outcome.events + 1, what, rest=True)
-    outcome.streams = len(history.streams)
-    if outcome.broken is None:
-        outcome.rows = history.unfoldable
-        outcome.rows += _rows(archive, history.streams, outcome.events, share)
-    return outcome
+def check(archive: zipfile.ZipFile, share: Share, sound: Sound, advance: Advance) -> Outcome:
+    """Check a share of the parts."""
+    with bundle.open_leaves(archive) as leaves:
+        walk = _Walk(leaves, sound)
+        for part in bundle.parts(archive)[share.number :: share.of]:
+            rows = bundle.rows(bundle.read(archive, bundle.items_of(part)))
+            try:
+                events = bundle.read(archive, bundle.events_of(part))
+            except bundle.DAMAGED as error:
+                walk.outcome.damaged = str(error)
+            else:
+                advance(walk.through(events, rows))
+        return walk.outcome
 
 
-def _rows(
-    archive: zipfile.ZipFile, streams: dict[bytes, Stream], size: int, share: Share
-) -> list[Wrong]:
-    with archive.open(bundle.ITEMS) as items:
-        return list(check_rows(bundle.rows(items), streams, size, share))
+class _Walk:
+    """Through parts, one after the other."""
 
+    def __init__(self, leaves: Leaves, sound: Sound) -> None:
+        self._leaves, self._sound = leaves, sound
+        self.outcome = Outcome()
 
-class _History:
-    """The streams of a share so far."""
-
-    def __init__(self, share: Share) -> None:
-        self._share = share
-        self.streams: dict[bytes, Stream] = {}
-        self.unfoldable: list[Wrong] = []
-
-    def take(self, first: int, records: list[Record], leaves: list[bytes]) -> None:
-        """The next events, from that numbered `first`, and their leaves; `BrokenEvent`."""
-        number, of = self._share
-        leaves += [b""] * (len(records) - len(leaves))
-        places = zip(range(first, first + len(records)), records, leaves, strict=True)
-        for seq, record, leaf in places:
-            if of > 1 and crc32(record[2]) % of != number:
-                continue
-            digest = sha256(bundle.text_of(seq, record)).digest()
-            if digest != leaf:
-                raise BrokenEvent(seq, MISMATCH if leaf else "it has no leaf: it was added")
-            if record[1] != FORM:
-                raise BrokenEvent(seq, "it does not have an event's form")
-            self._follow(seq, record, digest)
-
-    def _follow(self, seq: int, record: Record, digest: bytes) -> None:
-        stream = self.streams.get(record[2])
-        if stream is None:
-            stream = self.streams[record[2]] = Stream()
-        version = stream.version + 1
-        if record[3] != b"%d" % version or record[14] != stream.hash:
-            raise _broken_chain(seq, record, stream)
-        stream.version, stream.hash, stream.seq = version, hexlify(digest), seq
+    def through(self, part: bytes, rows: list[bytes]) -> int:
+        """Check a part; how many records it has."""
         try:
-            stream.fold(seq, record, upcast_payload)
-        except Unfoldable as error:
-            self.unfoldable.append((error.seq, error.seq, f"it cannot be folded: {error}"))
+            places = glance.places_of(part, rows, self._leaves)
+        except glance.Doubtful:
+            return self._one_by_one(part, Rows(rows, self._leaves.size))
+        if any(self._sound[place - 1] for place in places):
+            return self._one_by_one(part, Rows(rows, self._leaves.size))
+        for place in places:
+            self._sound[place - 1] = 1
+        self.outcome.events += len(places)
+        self.outcome.streams += len(rows)
+        return len(places)
+
+    def _one_by_one(self, part: bytes, rows: Rows) -> int:
+        (leaves, begin, size), sound = self._leaves, self._sound
+        records, stream = 0, Stream()
+        for records, (seq, text) in enumerate(bundle.records(part), 1):  # noqa: B007
+            digest = sha256(text).digest()
+            at = begin + HASH_BYTES * seq
+            if not 0 < seq <= size or leaves[at : at + HASH_BYTES] != digest or sound[seq - 1]:
+                self._stray(seq)
+                continue
+            sound[seq - 1] = 1
+            self.outcome.events += 1
+            try:
+                lines = parse(seq, text)
+                if lines[1] != stream.id:
+                    self._end(stream, rows)
+                    stream = Stream(lines[1], stream.id)
+                stream.take(seq, lines, digest)
+            except BrokenEvent as error:
+                self.outcome.broken = min(self.outcome.broken or error.broken, error.broken)
+            except Unfoldable as error:
+                self.outcome.rows.append((seq, seq, f"it cannot be folded: {error}"))
+        self._end(stream, rows)
+        rows.end()
+        self.outcome.rows += rows.wrong
+        return records
+
+    def _end(self, stream: Stream, rows: Rows) -> None:
+        if stream.version:
+            self.outcome.streams += 1
+            rows.compare(stream)
+
+    def _stray(self, seq: int) -> None:
+        end = self._leaves.size + 1
+        if not seq:
+            stray = Broken(end, "a part holds what is no event")
+        elif seq >= end:
+            stray = Broken(end, "it has no leaf: it was added")
+        elif self._sound[seq - 1]:
+            stray = Broken(seq, "more than one event has its place")
+        else:
+            stray = Broken(seq, "its hash is not that of its leaf")
+        self.outcome.stray = min(self.outcome.stray or stray, stray)
 
 
-def _broken_chain(seq: int, record: Record, before: Stream) -> BrokenEvent:
-    stream, version = record[2].decode("utf-8", "replace"), record[3].decode("utf-8", "replace")
-    if record[3] != b"%d" % (before.version + 1):
-        what = f"it is version {version} of {stream}, which is at version {before.version}"
-        return BrokenEvent(seq, what)
-    what = f"event {seq} does not follow event {before.seq} of {stream}: it names another hash"
-    return BrokenEvent(seq, what, before.seq)
-
-
-def main(path: str, number: str, of: str) -> None:
+def main(path: str, number: str, of: str, file: str) -> None:
     """Check a share, and tell of it on stdout."""
     gc.disable()  # nothing here refers to itself
     try:
         with zipfile.ZipFile(path) as archive:
-            _tell(asdict(check(archive, Share(int(number), int(of)), _tell)))
+            sound = mmap.mmap(int(file), 0)
+            _tell(asdict(check(archive, Share(int(number), int(of)), sound, _tell)))
     except bundle.UNREADABLE as error:
         _tell({"unreadable": str(error)})
 

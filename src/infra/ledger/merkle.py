@@ -10,26 +10,22 @@ from hashlib import sha256
 EMPTY_ROOT = sha256(b"").digest()
 
 
-def leaf_hash(data: bytes) -> bytes:
-    """SHA-256 over 0x00 and the leaf's data."""
-    return sha256(b"\x00" + data).digest()
-
-
-def node_hash(left: bytes, right: bytes) -> bytes:
-    """SHA-256 over 0x01 and both children."""
-    return sha256(b"\x01" + left + right).digest()
+def node_hashes(level: Sequence[bytes]) -> list[bytes]:
+    """SHA-256 over 0x01 and both children, of each pair."""
+    pairs = zip(level[::2], level[1::2], strict=True)
+    return [sha256(b"\x01" + left + right).digest() for left, right in pairs]
 
 
 def extend(size: int, frontier: Sequence[bytes], leaves: Iterable[bytes]) -> list[bytes]:
     """The frontier of a tree of `size` leaves after `leaves` (their data) are appended."""
-    level = [leaf_hash(data) for data in leaves]
+    level = [sha256(b"\x00" + data).digest() for data in leaves]
     grown, added = list(frontier), []
     while level:  # one height after the other, from the leaves up
         if size & 1:
             level.insert(0, grown.pop())
         if len(level) & 1:
             added.append(level.pop())
-        level = [node_hash(*pair) for pair in zip(level[::2], level[1::2], strict=True)]
+        level = node_hashes(level)
         size >>= 1
     return grown + added[::-1]
 
@@ -40,5 +36,5 @@ def root(frontier: Sequence[bytes]) -> bytes:
         return EMPTY_ROOT
     node = frontier[-1]
     for left in reversed(frontier[:-1]):
-        node = node_hash(left, node)
+        (node,) = node_hashes((left, node))
     return node

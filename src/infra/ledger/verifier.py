@@ -6,8 +6,8 @@ What is checked. docs/audit.md says what each proves.
 2. Tree         the leaves have the root that each checkpoint states, and each one that was kept
                 from earlier: so nothing that a checkpoint covers was changed, removed, moved or
                 added. The leaves reach the newest checkpoint.
-3. Events       each event has the hash of its leaf, is the next of its stream, and names the hash
-                of the one before (`history`)
+3. Events       each leaf has an event with its hash, which is the next of its stream and names
+                the hash of the one before; there is no other event (`history`, `stream`)
 4. Projection   the exported rows are what the events fold to (`fold`, `projection`)
 
 3 and 4 are done at the same time as 2, by all cores (`processes`).
@@ -22,7 +22,7 @@ from typing import IO, NamedTuple
 from infra.ledger import bundle, checkpoint, merkle
 from infra.ledger.bundle import BundleUnreadable
 from infra.ledger.checkpoint import Checkpoint, CheckpointInvalid, PublicKey
-from infra.ledger.history import MISMATCH, Advance, Broken, Outcome
+from infra.ledger.history import Advance, Outcome, Sound
 from infra.ledger.processes import checking
 
 STEP = 4096
@@ -100,8 +100,9 @@ def verify(
     """
     try:
         with zipfile.ZipFile(source) as archive:
-            advance = _advance(progress, PASSES * archive.getinfo(bundle.LEAVES).file_size // 32)
-            return _verify(archive, keys, since, advance)
+            bundle.check_form(archive)
+            size = bundle.size_of(archive)
+            return _verify(archive, size, keys, since, _advance(progress, PASSES * size))
     except bundle.UNREADABLE as error:
         raise BundleUnreadable(f"the file is not a whole bundle: {error}") from error
 
@@ -118,9 +119,13 @@ def _advance(progress: Callable[[int, int], None], total: int) -> Advance:
 
 
 def _verify(
-    archive: zipfile.ZipFile, keys: Sequence[PublicKey], since: Sequence[str], advance: Advance
+    archive: zipfile.ZipFile,
+    size: int,
+    keys: Sequence[PublicKey],
+    since: Sequence[str],
+    advance: Advance,
 ) -> Verdict:
-    verdict = Verdict(keys=tuple(keys), key_is_the_bundles_own=not keys)
+    verdict = Verdict(events=size, keys=tuple(keys), key_is_the_bundles_own=not keys)
     if not keys:
         verdict.keys = (PublicKey.parse(archive.read(bundle.KEY).decode()),)
     notes = bundle.notes(archive.read(bundle.CHECKPOINTS).decode())
@@ -128,10 +133,10 @@ def _verify(
     verdict.checkpoints = len(marks)
     verdict.covered = max((mark.stated.size for mark in marks), default=0)
     marks += check_signatures(since, verdict, kept=True)
-    with checking(archive, advance) as outcomes:
+    with checking(archive, size, advance) as checked:
         with archive.open(bundle.LEAVES) as leaves:
             proven = check_tree(leaves, marks, verdict, advance)
-        judge([*outcomes], proven, verdict)
+        judge([*checked.outcomes], checked.sound, proven, verdict)
     return verdict
 
 
@@ -167,56 +172,61 @@ def _names(keys: Iterable[PublicKey]) -> str:
 
 
 def check_tree(leaves: IO[bytes], marks: Iterable[Mark], verdict: Verdict, advance: Advance) -> int:
-    """Up to which size the leaves are proven by checkpoints; counts the events."""
+    """Up to which size the leaves are proven by checkpoints."""
     size = proven = proven_by_kept = 0
     frontier: list[bytes] = []
     for mark in sorted(marks, key=lambda mark: mark.stated.size):
         stated = mark.stated
+        first = 1 + (proven_by_kept if mark.kept else proven)
+        if verdict.events < stated.size:
+            what = f"the ledger ends after event {verdict.events}, and {mark} covers more"
+            verdict.findings.append(Finding(first, stated.size, what))
+            break
         while size < stated.size:
             batch = bundle.leaves(leaves, min(STEP, stated.size - size))
-            if not batch:
-                break
             frontier = merkle.extend(size, frontier, batch)
             size += len(batch)
             advance(len(batch))
-        first = 1 + (proven_by_kept if mark.kept else proven)
-        if size < stated.size:
-            what = f"the ledger ends after event {size}, and {mark} covers more"
-            verdict.findings.append(Finding(first, stated.size, what))
-            break
         if merkle.root(frontier) != stated.root:
             what = f"the ledger is not the one that {mark} was signed for"
             verdict.findings.append(Finding(first, size, what))
             break
         proven, proven_by_kept = size, size if mark.kept else proven_by_kept
-    verdict.events = size
-    while rest := len(bundle.leaves(leaves, STEP)):
-        verdict.events += rest
-        advance(rest)
+    advance(verdict.events - size)
     return proven
 
 
-def judge(outcomes: Sequence[Outcome], proven: int, verdict: Verdict) -> None:
-    """Put together what was found in the shares: the first broken event, else the wrong rows."""
+def judge(outcomes: Sequence[Outcome], sound: Sound, proven: int, verdict: Verdict) -> None:
+    """Put together what was found in the shares: the first wrong event, else the wrong rows."""
     verdict.streams = sum(outcome.streams for outcome in outcomes)
-    read = max(outcome.events for outcome in outcomes)
-    broken = [outcome.broken for outcome in outcomes if outcome.broken]
-    if broken:
-        verdict.findings.append(_finding(min(broken), proven, verdict))
-    elif read < verdict.events:
-        what = "it is missing: the events end before"
-        verdict.findings.append(Finding(read + 1, read + 1, what))
+    if wrong := _first_wrong(outcomes, sound, proven, verdict.events):
+        verdict.findings.append(wrong)
     if verdict.ok and verdict.events and not verdict.checkpoints:
         verdict.findings.append(Finding(1, verdict.events, "no checkpoint covers them"))
     if verdict.ok:
-        rows = {Finding(*row) for outcome in outcomes for row in outcome.rows}
-        verdict.findings += sorted(rows)
+        verdict.findings += sorted(Finding(*row) for outcome in outcomes for row in outcome.rows)
 
 
-def _finding(broken: Broken, proven: int, verdict: Verdict) -> Finding:
-    seq, what, follows, rest = broken
-    if what == MISMATCH and seq <= proven:
-        return Finding(seq, seq, f"it is not the event that was signed: {what}")
-    # The one that is older than a checkpoint is proven; of two that are not, it may be either.
-    first = follows if follows > proven else seq
-    return Finding(first, max(verdict.events, seq) if rest else seq, what)
+def _first_wrong(
+    outcomes: Sequence[Outcome], sound: Sound, proven: int, size: int
+) -> Finding | None:
+    broken = min((outcome.broken for outcome in outcomes if outcome.broken), default=None)
+    stray = min((outcome.stray for outcome in outcomes if outcome.stray), default=None)
+    damaged = next((outcome.damaged for outcome in outcomes if outcome.damaged), "")
+    lost = sound.find(b"\0", 0, size) + 1  # the first place without its event, or 0
+    if broken and not 0 < lost < broken.seq:
+        # The one that is older than a checkpoint is proven; of two that are not, it may be either.
+        first = broken.follows if broken.follows > proven else broken.seq
+        return Finding(first, broken.seq, broken.what)
+    if damaged:
+        first = lost or size + 1
+        return Finding(first, max(first, size), f"the archive is damaged ({damaged})")
+    if lost:
+        what = stray.what if stray and stray.seq == lost else "it is missing"
+        signed = "it is not the event that was signed: " if lost <= proven else ""
+        return Finding(lost, lost, signed + what)
+    if stray:
+        return Finding(stray.seq, stray.seq, stray.what)
+    if sum(outcome.events for outcome in outcomes) > size:
+        return Finding(1, size, "one stands there twice")
+    return None

@@ -245,20 +245,26 @@ SELECT size, root, key_id, note, signed_at FROM checkpoints ORDER BY size DESC L
 -- Checkpoints after a size, in order.
 SELECT size, note FROM checkpoints WHERE size > $1 ORDER BY size LIMIT $2;
 
--- name: sealed_records
--- What is hashed of the events after a place in the ledger, byte by byte, and their hashes.
-SELECT l.seq, event_text(e) AS preimage, e.hash FROM ledger l JOIN events e USING (position)
+-- name: stream_records
+-- What is hashed of events, byte by byte, stream by stream, after a version of one.
+SELECT e.stream_id, e.version, e.position, l.seq, event_text(e) AS preimage
+FROM events e LEFT JOIN ledger l USING (position)
+WHERE (e.stream_id, e.version) > ($1, $2) ORDER BY e.stream_id, e.version LIMIT $3;
+
+-- name: sealed_hashes
+-- The hashes of the events after a place in the ledger, in its order.
+SELECT l.seq, e.hash FROM ledger l JOIN events e USING (position)
 WHERE l.seq > $1 ORDER BY l.seq LIMIT $2;
 
--- name: unsealed_records
--- The same of events that no place was given to yet, after a position.
-SELECT u.position, event_text(e) AS preimage, e.hash
-FROM unsealed u JOIN events e USING (position)
+-- name: unsealed_hashes
+-- The hashes of the events after a position that no place was given to yet.
+SELECT u.position, e.hash FROM unsealed u JOIN events e USING (position)
 WHERE u.position > $1 ORDER BY u.position LIMIT $2;
 
 -- name: projection_page
--- Rows of the projection as JSON, after an id.
-SELECT id, to_jsonb(m)::text AS line FROM media_items m WHERE id > $1 ORDER BY id LIMIT $2;
+-- Rows of the projection as JSON, from an id to another.
+SELECT id, to_jsonb(m)::text AS line FROM media_items m
+WHERE id >= $1 AND id <= $2 ORDER BY id LIMIT $3;
 
 -- name: note_audit_read
 -- Who read what of the audit interface.

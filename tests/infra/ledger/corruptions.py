@@ -1,217 +1,64 @@
-"""Ways to corrupt an export, clumsy ones and ones that cover their tracks."""
+"""Ways to corrupt an export: `damage`, and those that cover their tracks or need a key."""
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from io import BytesIO
 from uuid import UUID
 
+from domain.read_model import project_history
+from infra.ledger import bundle
 from tests import factories as f
-from tests.infra.ledger.ledgers import BEGIN, KEY, OTHER_KEY, Ledger, note, text
+from tests.infra.ledger.damage import (
+    DAMAGE,
+    Corrupted,
+    Corruption,
+    any_place,
+    copied,
+    forged,
+    other_byte,
+    swap,
+)
+from tests.infra.ledger.ledgers import KEY, OTHER_KEY, Ledger, key_of, note, zipped
 
-
-@dataclass(frozen=True)
-class Corrupted:
-    """A bundle, the first place where it is wrong, and whether that can be told exactly."""
-
-    packed: BytesIO
-    first: int
-    exact: bool
-    since: tuple[str, ...] = ()
-
-
-Corruption = Callable[[random.Random, Ledger], Corrupted]
-
-
-def _copy(ledger: Ledger) -> Ledger:
-    return replace(
-        ledger,
-        texts=list(ledger.texts),
-        leaves=list(ledger.leaves),
-        notes=list(ledger.notes),
-        items=[dict(row) for row in ledger.items],
-    )
-
-
-def _other_byte(rng: random.Random, data: bytes, at: int) -> bytes:
-    changed = data[at] ^ rng.randrange(1, 256)
-    return data[:at] + bytes([changed]) + data[at + 1 :]
-
-
-def _place(rng: random.Random, ledger: Ledger) -> int:
-    return rng.randint(1, len(ledger.texts))
-
-
-def _record_at(ledger: Ledger, offset: int) -> int:
-    """The record that the byte at `offset` of events.txt belongs to."""
-    for seq in range(1, len(ledger.texts) + 1):
-        if offset < len(Ledger(texts=ledger.texts[:seq]).events()):
-            return seq
-    return len(ledger.texts) + 1
-
-
-def byte_of_an_event(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, seq = _copy(ledger), _place(rng, ledger)
-    data = bad.texts[seq - 1]
-    bad.texts[seq - 1] = _other_byte(rng, data, rng.randrange(len(data)))
-    return Corrupted(bad.packed(), seq, True)
-
-
-def byte_of_the_file(rng: random.Random, ledger: Ledger) -> Corrupted:
-    events = ledger.events()
-    at = rng.randrange(len(events))
-    seq = _record_at(ledger, at)
-    return Corrupted(ledger.packed(_other_byte(rng, events, at)), seq, True)
-
-
-def byte_of_the_archive(rng: random.Random, ledger: Ledger) -> Corrupted:
-    events, whole = ledger.events(), ledger.packed().getvalue()
-    at = rng.randrange(len(events))
-    damaged = _other_byte(rng, whole, whole.index(events) + at)
-    return Corrupted(BytesIO(damaged), _record_at(ledger, at), False)
-
-
-def number_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, seq = _copy(ledger), _place(rng, ledger)
-    bad.numbers = list(range(1, len(bad.texts) + 1))
-    bad.numbers[seq - 1] += rng.randint(1, 9)
-    return Corrupted(bad.packed(), seq, True)
-
-
-def length_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
-    seq = _place(rng, ledger)
-    before = len(Ledger(texts=ledger.texts[: seq - 1]).events())
-    head, events = ledger.events()[:before], ledger.events()[before:]
-    length = len(ledger.texts[seq - 1])
-    other = b"\n%d %d\n" % (seq, length + rng.choice([-7, -1, 1, 7, 10**9]))
-    events = (b"\n" + events).replace(b"\n%d %d\n" % (seq, length), other, 1)[1:]
-    return Corrupted(ledger.packed(head + events), seq, True)
-
-
-def end_of_a_record_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
-    seq = _place(rng, ledger)
-    end = len(Ledger(texts=ledger.texts[:seq]).events()) - 1
-    return Corrupted(ledger.packed(_other_byte(rng, ledger.events(), end)), seq, True)
-
-
-def junk_appended(rng: random.Random, ledger: Ledger) -> Corrupted:
-    junk = rng.randbytes(rng.randint(1, 60))
-    return Corrupted(ledger.packed(ledger.events() + junk), len(ledger.texts) + 1, True)
-
-
-def removed(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, seq = _copy(ledger), _place(rng, ledger)
-    del bad.texts[seq - 1]
-    bad.numbers = [number for number in range(1, len(ledger.texts) + 1) if number != seq]
-    return Corrupted(bad.packed(), seq, True)
-
-
-def removed_and_numbered_anew(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, seq = _copy(ledger), _place(rng, ledger)
-    del bad.texts[seq - 1]
-    return Corrupted(bad.packed(), seq, True)
-
-
-def removed_with_its_leaf(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, seq = _copy(ledger), _place(rng, ledger)
-    del bad.texts[seq - 1], bad.leaves[seq - 1]
-    return Corrupted(bad.packed(), seq, False)
-
-
-def _pair(rng: random.Random, ledger: Ledger) -> tuple[int, int]:
-    first, second = sorted(rng.sample(range(1, len(ledger.texts) + 1), 2))
-    return first, second
-
-
-def _swap(values: list[bytes], first: int, second: int) -> None:
-    values[first - 1], values[second - 1] = values[second - 1], values[first - 1]
-
-
-def swapped(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, (first, second) = _copy(ledger), _pair(rng, ledger)
-    _swap(bad.texts, first, second)
-    return Corrupted(bad.packed(), first, True)
-
-
-def swapped_with_their_numbers(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, (first, second) = _copy(ledger), _pair(rng, ledger)
-    _swap(bad.texts, first, second)
-    bad.numbers = list(range(1, len(bad.texts) + 1))
-    bad.numbers[first - 1], bad.numbers[second - 1] = second, first
-    return Corrupted(bad.packed(), first, True)
-
-
-def swapped_with_their_leaves(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, (first, second) = _copy(ledger), _pair(rng, ledger)
-    _swap(bad.texts, first, second)
-    _swap(bad.leaves, first, second)
-    return Corrupted(bad.packed(), first, False)
-
-
-def _forged(rng: random.Random) -> bytes:
-    stream = UUID(int=rng.getrandbits(128), version=4)
-    return text(stream, 1, f.registered(), "", BEGIN)
-
-
-def inserted(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, seq = _copy(ledger), _place(rng, ledger)
-    bad.texts.insert(seq - 1, _forged(rng))
-    return Corrupted(bad.packed(), seq, True)
-
-
-def inserted_twice(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, seq = _copy(ledger), _place(rng, ledger)
-    bad.texts.insert(seq, bad.texts[seq - 1])
-    return Corrupted(bad.packed(), seq + 1, True)
-
-
-def inserted_with_a_leaf(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, seq = _copy(ledger), _place(rng, ledger)
-    bad.texts.insert(seq - 1, _forged(rng))
-    bad.hashed()
-    return Corrupted(bad.packed(), seq, False)
-
-
-def appended_with_a_leaf(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad = _copy(ledger)
-    bad.texts.append(_forged(rng))
-    bad.hashed()
-    return Corrupted(bad.packed(), len(bad.texts), True)
-
-
-def file_cut_off(rng: random.Random, ledger: Ledger) -> Corrupted:
-    events = ledger.events()
-    end = rng.randrange(len(events))
-    return Corrupted(ledger.packed(events[:end]), _record_at(ledger, end), True)
+REGISTERED = (
+    "status",
+    "creator_id",
+    "media_type",
+    "file_name",
+    "content_type",
+    "declared_size",
+    "r2_key",
+    "deadline_at",
+)
+"""What a registration sets."""
 
 
 def tail_removed(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, seq = _copy(ledger), _place(rng, ledger)
+    bad, seq = copied(ledger), any_place(rng, ledger)
     del bad.texts[seq - 1 :], bad.leaves[seq - 1 :]
     return Corrupted(bad.packed(), seq, False)
 
 
 def tail_removed_with_its_checkpoints(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, seq = _copy(ledger), _place(rng, ledger)
+    bad, seq = copied(ledger), any_place(rng, ledger)
     del bad.texts[seq - 1 :], bad.leaves[seq - 1 :]
     bad.notes = [kept for kept, size in zip(bad.notes, bad.sizes, strict=True) if size < seq]
     return Corrupted(bad.packed(), seq, False, since=(ledger.notes[-1],))
 
 
 def leaf_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, seq = _copy(ledger), _place(rng, ledger)
-    bad.leaves[seq - 1] = _other_byte(rng, bad.leaves[seq - 1], rng.randrange(32))
+    bad, seq = copied(ledger), any_place(rng, ledger)
+    bad.leaves[seq - 1] = other_byte(rng, bad.leaves[seq - 1], rng.randrange(32))
     return Corrupted(bad.packed(), seq, False)
 
 
 def root_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, at = _copy(ledger), rng.randrange(len(ledger.notes))
+    bad, at = copied(ledger), rng.randrange(len(ledger.notes))
     bad.notes[at] = KEY.sign(bad.sizes[at], rng.randbytes(32))
     return Corrupted(bad.packed(), bad.sizes[at], False)
 
 
 def signature_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, at = _copy(ledger), rng.randrange(len(ledger.notes))
+    bad, at = copied(ledger), rng.randrange(len(ledger.notes))
     start, end = bad.notes[at].rindex(" ") + 1, len(bad.notes[at]) - 1
     place = rng.randrange(start, end)
     wrong = "A" if bad.notes[at][place] != "A" else "B"
@@ -220,14 +67,14 @@ def signature_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
 
 
 def signed_by_another(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad = _copy(ledger)
+    bad = copied(ledger)
     bad.signed(OTHER_KEY, rng.sample(bad.sizes, rng.randint(1, len(bad.sizes))))
     return Corrupted(bad.packed(), 1, False)
 
 
 def rewritten_by_who_holds_the_key(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, seq = _copy(ledger), _place(rng, ledger)
-    bad.texts[seq - 1] = _forged(rng)
+    bad, seq = copied(ledger), any_place(rng, ledger)
+    bad.texts[seq - 1] = forged(rng)
     bad.hashed()
     bad.signed(KEY, bad.sizes)
     kept = min(size for size in ledger.sizes if size >= seq)
@@ -238,7 +85,7 @@ def _sealed_with(
     rng: random.Random, ledger: Ledger, line: int, value: Callable[[bytes], bytes]
 ) -> Corrupted:
     """A line of a later event changed before all was sealed and signed."""
-    bad = _copy(ledger)
+    bad = copied(ledger)
     later = [seq for seq, each in enumerate(bad.texts, 1) if each.split(b"\n")[2] != b"1"]
     seq = rng.choice(later or [1])
     fields = bad.texts[seq - 1].split(b"\n")
@@ -261,8 +108,35 @@ def sealed_in_another_form(rng: random.Random, ledger: Ledger) -> Corrupted:
     return _sealed_with(rng, ledger, 0, lambda form: form + b"x")
 
 
+def sealed_in_another_order(rng: random.Random, ledger: Ledger) -> Corrupted:
+    bad = copied(ledger)
+    keys = [key_of(each) for each in bad.texts]
+    stream, version = rng.choice([key for key in keys if key[1] > 1])
+    first, second = keys.index((stream, version - 1)) + 1, keys.index((stream, version)) + 1
+    swap(bad.texts, first, second)
+    bad.hashed()
+    bad.signed(KEY, bad.sizes)
+    return Corrupted(bad.packed(), first, True)
+
+
+def sealed_with_a_second_registration(rng: random.Random, ledger: Ledger) -> Corrupted:
+    bad = copied(ledger)
+    ends = {stream: (seq, version) for seq, (stream, version) in enumerate(map(key_of, bad.texts))}
+    at = rng.choice([seq for seq, version in ends.values() if version > 1])
+    fields = bad.texts[at].split(b"\n")
+    fields[4], fields[14] = (forged(rng).split(b"\n")[line] for line in (4, 14))
+    bad.texts[at] = b"\n".join(fields)
+    bad.hashed()
+    bad.signed(KEY, bad.sizes)
+    (row,) = (row for row in bad.items if row["id"] == fields[1].decode())
+    anew = project_history(UUID(fields[1].decode()), [f.registered()])
+    assert anew is not None
+    row |= {name: value for name, value in anew.items() if name in REGISTERED}
+    return Corrupted(bad.packed(), at + 1, True)
+
+
 def sealed_with_a_malformed_payload(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, row = _copy(ledger), rng.choice(ledger.items)
+    bad, row = copied(ledger), rng.choice(ledger.items)
     seq = _last_of(ledger, row["id"])
     head, _, payload = bad.texts[seq - 1].rpartition(b"\n")
     bad.texts[seq - 1] = head + b"\n" + payload[: rng.randrange(len(payload))]
@@ -272,7 +146,7 @@ def sealed_with_a_malformed_payload(rng: random.Random, ledger: Ledger) -> Corru
 
 
 def row_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, at = _copy(ledger), rng.randrange(len(ledger.items))
+    bad, at = copied(ledger), rng.randrange(len(ledger.items))
     row = bad.items[at]
     name = rng.choice(sorted(row.keys() - {"id", "version"}))
     row[name] = "other" if row[name] != "other" else "another"
@@ -280,15 +154,29 @@ def row_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
 
 
 def row_removed(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad, at = _copy(ledger), rng.randrange(len(ledger.items))
+    bad, at = copied(ledger), rng.randrange(len(ledger.items))
     lost = bad.items.pop(at)
     return Corrupted(bad.packed(), _last_of(ledger, lost["id"]), False)
 
 
 def row_shown_twice(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad = _copy(ledger)
-    bad.items.append(rng.choice(bad.items))
-    return Corrupted(bad.packed(), _last_of(ledger, bad.items[-1]["id"]), True)
+    bad, at = copied(ledger), rng.randrange(len(ledger.items))
+    bad.items.insert(at, dict(bad.items[at]))
+    return Corrupted(bad.packed(), _last_of(ledger, bad.items[at]["id"]), True)
+
+
+def row_of_nothing(rng: random.Random, ledger: Ledger) -> Corrupted:
+    bad, stream = copied(ledger), UUID(int=rng.getrandbits(128), version=4)
+    bad.items.append(rng.choice(bad.items) | {"id": str(stream)})
+    bad.items.sort(key=lambda row: str(row["id"]))
+    return Corrupted(bad.packed(), len(ledger.texts) + 1, True)
+
+
+def line_among_the_rows(rng: random.Random, ledger: Ledger) -> Corrupted:
+    members = dict(ledger.members())
+    name = bundle.items_of(rng.randint(1, len(ledger.placed())))
+    members[name] += rng.choice((b"{}", b"[]", b"null", b"\xff", b"{", b'{"id":"x"}')) + b"\n"
+    return Corrupted(zipped(members.items()), len(ledger.texts), True)
 
 
 def _last_of(ledger: Ledger, stream: object) -> int:
@@ -297,24 +185,7 @@ def _last_of(ledger: Ledger, stream: object) -> int:
 
 
 CORRUPTIONS: tuple[Corruption, ...] = (
-    byte_of_an_event,
-    byte_of_the_file,
-    byte_of_the_archive,
-    number_changed,
-    length_changed,
-    end_of_a_record_changed,
-    junk_appended,
-    removed,
-    removed_and_numbered_anew,
-    removed_with_its_leaf,
-    swapped,
-    swapped_with_their_numbers,
-    swapped_with_their_leaves,
-    inserted,
-    inserted_twice,
-    inserted_with_a_leaf,
-    appended_with_a_leaf,
-    file_cut_off,
+    *DAMAGE,
     tail_removed,
     tail_removed_with_its_checkpoints,
     leaf_changed,
@@ -326,7 +197,11 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     sealed_with_another_version,
     sealed_in_another_form,
     sealed_with_a_malformed_payload,
+    sealed_in_another_order,
+    sealed_with_a_second_registration,
     row_changed,
     row_removed,
     row_shown_twice,
+    row_of_nothing,
+    line_among_the_rows,
 )

@@ -3,7 +3,7 @@
 import json
 import random
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -45,24 +45,60 @@ class Ledger:
     numbers: list[int] | None = None
     """The records' numbers, where they are not 1, 2, 3 …"""
 
-    def events(self) -> bytes:
-        """events.txt."""
-        numbers = self.numbers or range(1, len(self.texts) + 1)
-        numbered = zip(numbers, self.texts, strict=True)
-        return b"".join(bundle.Record(*each).encoded() for each in numbered)
+    streams_per_part: int = 2
+    swap: tuple[int, int, int] | None = None
+    """A part, and two records in it that stand in each other's place."""
 
-    def packed(self, events: bytes | None = None, compressed: bool = False) -> BytesIO:
-        """The zip, with other bytes as events.txt if given."""
-        packed = BytesIO()
-        method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
-        with zipfile.ZipFile(packed, "w", method, compresslevel=1) as archive:
-            archive.writestr(bundle.KEY, self.key)
-            archive.writestr(bundle.EVENTS, self.events() if events is None else events)
-            archive.writestr(bundle.LEAVES, b"".join(self.leaves))
-            archive.writestr(bundle.CHECKPOINTS, "".join(f"{note}\n" for note in self.notes))
-            archive.writestr(bundle.ITEMS, "".join(f"{json.dumps(row)}\n" for row in self.items))
-        packed.seek(0)
-        return packed
+    def placed(self) -> list[list[int]]:
+        """The parts, each as the numbers of the texts in it, counted from 0."""
+        parts: list[list[int]] = [[]]
+        streams: list[bytes] = []
+        for at in sorted(range(len(self.texts)), key=lambda at: key_of(self.texts[at])):
+            stream, _ = key_of(self.texts[at])
+            if stream not in streams:
+                if len(streams) == self.streams_per_part:
+                    parts.append([])
+                    streams = []
+                streams.append(stream)
+            parts[-1].append(at)
+        if self.swap:
+            part, first, second = self.swap
+            own = parts[part]
+            own[first], own[second] = own[second], own[first]
+        return parts
+
+    def record(self, at: int) -> bytes:
+        """A text's record."""
+        number = self.numbers[at] if self.numbers else at + 1
+        return bundle.Record(number, self.texts[at]).encoded()
+
+    def part(self, number: int) -> bytes:
+        """The events of a part, counted from 0."""
+        return b"".join(map(self.record, self.placed()[number]))
+
+    def members(self, replaced: dict[int, bytes] | None = None) -> Iterator[tuple[str, bytes]]:
+        """What the zip holds, with other bytes as events of some parts."""
+        yield bundle.FORM_NAME, bundle.FORM
+        yield bundle.KEY, self.key.encode()
+        yield bundle.CHECKPOINTS, "".join(f"{note}\n" for note in self.notes).encode()
+        rows = list(self.items)
+        placed = self.placed()
+        for number, part in enumerate(placed):
+            events = (replaced or {}).get(number, self.part(number))
+            last = max(
+                (key_of(self.texts[at])[0].decode(errors="replace") for at in part), default=""
+            )
+            own = rows if number == len(placed) - 1 else [r for r in rows if str(r["id"]) <= last]
+            rows = [row for row in rows if row not in own]
+            yield bundle.events_of(number + 1), events
+            yield bundle.items_of(number + 1), "".join(f"{json.dumps(r)}\n" for r in own).encode()
+        yield bundle.LEAVES, b"".join(self.leaves)
+
+    def packed(
+        self, replaced: dict[int, bytes] | None = None, *, compressed: bool = False
+    ) -> BytesIO:
+        """The zip."""
+        return zipped(self.members(replaced), compressed=compressed)
 
     def hashed(self) -> None:
         """Make the leaves anew."""
@@ -73,6 +109,23 @@ class Ledger:
         self.sizes = sorted(sizes)
         self.key = str(key.public)
         self.notes = [note(self.leaves, size, key) for size in self.sizes]
+
+
+def key_of(text: bytes) -> tuple[bytes, int]:
+    """What an export orders a text by: its stream and version, as far as it tells them."""
+    _, stream, version, *_ = [*text.split(b"\n"), b"", b"", b""]
+    return stream, int(version) if version.isdigit() else 0
+
+
+def zipped(members: Iterable[tuple[str, bytes]], *, compressed: bool = False) -> BytesIO:
+    """A zip of these members."""
+    packed = BytesIO()
+    method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(packed, "w", method, compresslevel=1) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+    packed.seek(0)
+    return packed
 
 
 def note(leaves: Sequence[bytes], size: int, key: SigningKey = KEY) -> str:

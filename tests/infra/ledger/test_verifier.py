@@ -1,18 +1,18 @@
 """The verifier refuses every corrupted export at the right place, and no clean one."""
 
-import io
 import zipfile
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from infra.ledger import bundle, history, processes
+from infra.ledger import bundle, glance, history, processes
 from infra.ledger.bundle import BundleUnreadable
-from infra.ledger.share import Share
-from infra.ledger.verifier import verify
-from tests.infra.ledger.corruptions import CORRUPTIONS, Corruption
-from tests.infra.ledger.ledgers import KEY, OTHER_KEY, Ledger, make, note, seeded
+from infra.ledger.history import Outcome, Share
+from infra.ledger.verifier import Verdict, judge, verify
+from tests.infra.ledger.corruptions import CORRUPTIONS
+from tests.infra.ledger.damage import Corruption
+from tests.infra.ledger.ledgers import KEY, OTHER_KEY, Ledger, make, note, seeded, zipped
 
 TOTAL = 1000
 """Corruptions, and clean exports."""
@@ -21,9 +21,10 @@ EACH = -(-TOTAL // len(CORRUPTIONS))
 
 @cache
 def ledgers() -> tuple[Ledger, ...]:
-    """Ledgers to corrupt, wholly covered by checkpoints."""
+    """Ledgers to corrupt, wholly covered by checkpoints, each with a stream of several events."""
     rng = seeded(6962)
-    return tuple(make(rng, rng.randint(2, 8), rng.randint(1, 9), covered=True) for _ in range(30))
+    made = (make(rng, rng.randint(2, 8), rng.randint(1, 9), covered=True) for _ in range(30))
+    return tuple(each for each in made if len(each.items) < len(each.texts))
 
 
 @pytest.mark.parametrize("corrupt", CORRUPTIONS, ids=lambda each: each.__name__)
@@ -52,6 +53,46 @@ def test_no_clean_export_is_refused() -> None:
         assert [*verdict.uncovered] == [*range(ledger.sizes[-1] + 1, len(ledger.texts) + 1)]
 
 
+def test_part_that_is_walked_through_is_found_as_right_as_at_a_glance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger = make(seeded(12), 40, 9, covered=True)
+    with (
+        zipfile.ZipFile(ledger.packed()) as archive,
+        bundle.open_leaves(archive) as leaves,
+    ):
+        places = [
+            place
+            for part in bundle.parts(archive)
+            for place in glance.places_of(
+                bundle.read(archive, bundle.events_of(part)),
+                bundle.rows(bundle.read(archive, bundle.items_of(part))),
+                leaves,
+            )
+        ]
+    assert sorted(places) == [*range(1, len(ledger.texts) + 1)]
+    monkeypatch.setattr(glance, "VERSIONS", [])  # no stream is short enough
+    verdict = verify(ledger.packed(), [KEY.public])
+    assert verdict.ok, verdict.findings
+    assert verdict.streams == len(ledger.items)
+
+
+def test_event_that_two_processes_saw_at_once_is_told() -> None:
+    verdict = Verdict(events=3, checkpoints=1)
+    judge([Outcome(events=2), Outcome(events=2)], bytearray(b"\1\1\1"), 3, verdict)
+    assert str(verdict.first_wrong) == "somewhere in events 1 to 3: one stands there twice"
+
+
+def test_leaves_are_found_in_a_file_as_in_memory(tmp_path: Path) -> None:
+    ledger = make(seeded(13), 9, 4, covered=True)
+    for compressed in (False, True):
+        (tmp_path / "bundle.zip").write_bytes(ledger.packed(compressed=compressed).getvalue())
+        assert verify(tmp_path / "bundle.zip", [KEY.public]).ok
+    ledger.leaves[3] = ledger.leaves[4]
+    (tmp_path / "bundle.zip").write_bytes(ledger.packed().getvalue())
+    assert not verify(tmp_path / "bundle.zip", [KEY.public]).ok
+
+
 def test_key_from_the_bundle_is_told_and_proves_nothing() -> None:
     forged = make(seeded(1), 3, 4)
     forged.signed(OTHER_KEY, forged.sizes)
@@ -74,7 +115,8 @@ def test_events_that_end_early_are_told_as_missing() -> None:
     ledger = make(seeded(6), 3, 4, covered=True)
     del ledger.texts[-1]
     found = str(verify(ledger.packed(), [KEY.public]).first_wrong)
-    assert found == f"event {len(ledger.leaves)}: it is missing: the events end before"
+    said = "it is not the event that was signed: it is missing"
+    assert found == f"event {len(ledger.leaves)}: {said}"
 
 
 def test_cores_that_share_the_work_find_what_one_finds(
@@ -98,28 +140,30 @@ def test_shares_together_find_what_one_share_finds(corrupt: Corruption) -> None:
     rng = seeded(corrupt.__name__)
     for of in (2, 3, 5):
         with zipfile.ZipFile(corrupt(rng, rng.choice(ledgers())).packed) as archive:
-            alone, *shares = (
-                history.check(archive, share, lambda _: None)
-                for share in (Share(), *(Share(number, of) for number in range(of)))
-            )
-        broken = [share.broken for share in shares if share.broken]
-        assert min(broken, default=None) == alone.broken
-        if alone.broken is None:
-            assert sum(share.streams for share in shares) == alone.streams
-            assert {share.events for share in shares} == {alone.events}
-            assert {row for share in shares for row in share.rows} == {*alone.rows}
+            size = bundle.size_of(archive)
+            sound, shared = bytearray(size), bytearray(size)
+            alone = history.check(archive, Share(), sound, lambda _: None)
+            shares = [
+                history.check(archive, Share(number, of), shared, lambda _: None)
+                for number in range(of)
+            ]
+        assert shared == sound
+        for name in ("broken", "stray"):
+            found = [getattr(share, name) for share in shares if getattr(share, name)]
+            assert min(found, default=None) == getattr(alone, name)
+        assert sum(share.streams for share in shares) == alone.streams
+        assert sum(share.events for share in shares) == alone.events == sum(sound)
+        assert sorted(row for share in shares for row in share.rows) == sorted(alone.rows)
 
 
 def test_part_that_a_process_cannot_read_is_told_as_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with zipfile.ZipFile(make(seeded(10), 2, 2, covered=True).packed()) as whole:
-        kept = {name: whole.read(name) for name in whole.namelist() if name != bundle.ITEMS}
-    with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as archive:
-        for name, data in kept.items():
-            archive.writestr(name, data)
+    members = dict(make(seeded(10), 2, 2, covered=True).members())
+    del members[bundle.items_of(1)]
+    (tmp_path / "bundle.zip").write_bytes(zipped(members.items()).getvalue())
     monkeypatch.setattr(processes, "PARALLEL_EVENTS", 0)
-    with pytest.raises(BundleUnreadable, match=bundle.ITEMS):
+    with pytest.raises(BundleUnreadable, match=bundle.items_of(1)):
         verify(tmp_path / "bundle.zip", [KEY.public])
 
 
@@ -142,16 +186,35 @@ def test_progress_reaches_its_total() -> None:
     assert told[-1] == (2 * len(ledger.texts), 2 * len(ledger.texts))
 
 
-@pytest.mark.parametrize("lost", [bundle.EVENTS, bundle.LEAVES, bundle.CHECKPOINTS, bundle.ITEMS])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        bundle.FORM_NAME,
+        bundle.events_of(1),
+        bundle.events_of(2),
+        bundle.items_of(2),
+        bundle.LEAVES,
+        bundle.CHECKPOINTS,
+    ],
+)
 def test_archive_without_a_part_is_no_bundle(lost: str) -> None:
-    with zipfile.ZipFile(make(seeded(4), 2, 2).packed()) as whole:
-        kept = {name: whole.read(name) for name in whole.namelist() if name != lost}
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for name, data in kept.items():
-            archive.writestr(name, data)
+    members = dict(make(seeded(4), 5, 2).members())
+    del members[lost]
     with pytest.raises(BundleUnreadable, match=lost):
-        verify(packed, [KEY.public])
+        verify(zipped(members.items()), [KEY.public])
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        (bundle.FORM_NAME, b"codex-media.bundle.v3\n", "bundle.v3"),
+        (bundle.LEAVES, b"x" * 33, "within a hash"),
+    ],
+)
+def test_archive_of_another_form_is_no_bundle(name: str, data: bytes, said: str) -> None:
+    members = dict(make(seeded(4), 2, 2).members()) | {name: data}
+    with pytest.raises(BundleUnreadable, match=said):
+        verify(zipped(members.items()), [KEY.public])
 
 
 def test_archive_that_is_cut_off_is_no_bundle(tmp_path: Path) -> None:
