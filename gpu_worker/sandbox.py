@@ -140,7 +140,8 @@ def working() -> tuple[str | None, bool, int]:
     """bubblewrap's path, whether seccomp filters, Landlock's ABI: of each, what really works."""
     if sys.platform != "linux":
         return None, False, 0
-    program, abi = shutil.which("bwrap"), landlock.version()
+    program = shutil.which("bwrap") or shutil.which("bwrap", path=os.defpath)
+    abi = landlock.version()
     return (
         program if program and _runs(Sandbox(program), lambda: None) else None,
         _runs(Sandbox(seccomp=True), _expect_no_socket),
@@ -150,7 +151,7 @@ def working() -> tuple[str | None, bool, int]:
 
 def _runs(sandbox: Sandbox, expect: Callable[[], None]) -> bool:
     """Whether a program starts in `sandbox`, and `expect` holds there."""
-    true = shutil.which("true")
+    true = shutil.which("true", path=os.defpath)
     if true is None:
         return False
     try:

@@ -35,7 +35,7 @@ ORPHAN_LIMIT_S = 5.0
 PATIENCE_S = 90.0
 POLL_S = 0.02
 PAUSE_S = 0.3
-CLIP = "short_sound"
+CLIP = "twelve"
 
 
 class Killed(NamedTuple):

@@ -13,6 +13,7 @@ from gpu_worker.contract import WorkerErrorCode
 from gpu_worker.errors import JobFailed
 from gpu_worker.packager import Packager
 from gpu_worker.rules import RULES
+from gpu_worker.sandbox import UNCONFINED
 from gpu_worker.settings import EncodeSettings
 from gpu_worker.tools import EncoderChoice, Tools
 from gpu_worker.transport import WRAP, after, later_by
@@ -83,7 +84,9 @@ async def test_an_encoder_that_does_not_do_as_told_fails_the_job(
     folder = tmp_path / "out"
     folder.mkdir()
     settings = EncodeSettings(x264_preset="superfast")
-    packager = Packager(Tools(str(wayward), tools.ffprobe), EncoderChoice("libx264"), settings)
+    packager = Packager(
+        Tools(str(wayward), tools.ffprobe, UNCONFINED), EncoderChoice("libx264"), settings
+    )
     with pytest.raises(JobFailed, match="output_invalid") as refusal:
         await packager.package(clips["ten_bit"], "video", folder, lambda _share: None)
     assert refusal.value.stderr_tail.startswith("apple-1.3: 360p_000.ts is avc1.4d")

@@ -28,7 +28,7 @@ ENVIRON = {"X264_PRESET": "superfast", "ENCODER": "libx264"}
 SQUARE_PIXELS = 1.5
 AAC_FRAME_SECONDS = 1024 / look.SOUND_HZ
 MOST_COMBING = 2.0
-"""Luma levels between rows beside each other where the bar moves: 1, 4 without deinterlacing."""
+"""Luma levels between rows where the bar moves: 1 as it is, 4 without deinterlacing."""
 HDR_HUE_DEGREES, HDR_GREY_CHROMA = 12, 3
 HDR_WHITE_LIGHTNESS = (70, 95)
 """L* of a diffuse white: below a screen's own, for there must be room for highlights."""
@@ -76,7 +76,7 @@ def judge(
         files = {name: Path(path) for name, path in answer["paths"].items()}
         films = look.films(tools, files["master"], folder)
         if films:
-            films.append(look.poster(tools, files["thumbnail"], films[0].size))
+            films.append(look.poster(tools, files["thumbnail"]))
         tracks = look.tracks(tools, files["master"])
         _judge_output(source, source.outcome, films, tracks, verdict)
         if films:

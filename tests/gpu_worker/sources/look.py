@@ -138,9 +138,10 @@ def flash_seconds(film: Film) -> float | None:
     return film.times[int(np.argmax(lit))] if lit.any() else None
 
 
-def poster(tools: Tools, path: Path, size: tuple[int, int]) -> Film:
-    """A still of a known size as a film of one frame."""
-    width, height = size
+def poster(tools: Tools, path: Path) -> Film:
+    """A still, which may be larger than any rendition, as a film of one frame."""
+    shape = tags(tools, path)
+    width, height = shape["width"], shape["height"]
     raw = _ffmpeg(tools, ["-i", str(path), "-f", "rawvideo", "-pix_fmt", "yuvj420p", "pipe:1"])
     half = (1, -(-height // 2), -(-width // 2))
     planes = np.split(
