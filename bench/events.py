@@ -22,6 +22,7 @@ from bench.database import Server, execute, open_server
 from bench.grown import grow
 from bench.library import EventsourcingLibrary
 from bench.naive import NaiveAppend
+from bench.printed import figure, ratio
 from bench.reading import export_to, replay, verification
 
 VERIFICATIONS = 3
@@ -158,20 +159,6 @@ async def growth(server: Server, folder: Path, sizes: Sizes) -> None:
         1 / rates["short"],
         at_most=1.15,
     )
-
-
-def ratio(
-    what: str, ours: float, theirs: float, *, at_least: float = 0, at_most: float = float("inf")
-) -> None:
-    """Print a ratio beside its target."""
-    figure(f"{what}, ratio", ours / theirs, at_least=at_least, at_most=at_most)
-
-
-def figure(what: str, value: float, *, at_least: float = 0, at_most: float = float("inf")) -> None:
-    """Print a figure beside its target."""
-    met = "met" if at_least <= value <= at_most else "NOT MET"
-    target = f">= {at_least:,}" if at_least else f"<= {at_most:,}"
-    print(f"{what:<66} {value:>12,.2f}   {target:<10} {met}", flush=True)
 
 
 async def main(sizes: Sizes) -> None:

@@ -100,9 +100,11 @@ def worker_at_work(demo_pid: int) -> psutil.Process | None:
     """The worker below its tether, once its ffmpeg runs."""
     for process in psutil.Process(demo_pid).children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            parent = process.parent()
-            if "ffmpeg" in process.name() and parent and "gpu_worker" in parent.cmdline():
-                return parent
+            if "ffmpeg" not in process.name():
+                continue
+            for above in process.parents():  # What confines ffmpeg may stand between them.
+                if "gpu_worker" in above.cmdline():
+                    return above
     return None
 
 
