@@ -19,7 +19,7 @@ from tests.gpu_worker.hostile.mutants import mutant
 from tests.gpu_worker.hostile.trace import available, deeds, traced
 from tests.gpu_worker.listener import listening
 
-MUTANTS = 40
+MUTANTS = 16
 LEAST = {"reference": 33, "disguise": 11, "no media": 11, "cut off": 20, "mutant": MUTANTS}
 needs_strace = pytest.mark.skipif(available() is None, reason="strace is not installed")
 
