@@ -102,7 +102,7 @@ async def test_f13_failure_that_no_worker_reported_is_found_by_asking(
     base = f"{settings.runpod_base_url}/v2/{settings.runpod_endpoint_id}"
     key = {"authorization": settings.runpod_api_key.get_secret_value()}
     async with httpx.AsyncClient(base_url=base, headers=key, trust_env=False) as worker:
-        await worker.get("/job-take-batch/w2", params={"batch_size": "99"})
+        await worker.get("/job-take-batch/w2", params={"batch_size": "10000"})
         await worker.post(f"/job-done/w2/{job_id}", json={"error": f"encode_failed: {said}"})
     assert await reconcile_once(services)
     assert await failure_of(services) is ErrorCode.ENCODE_FAILED
