@@ -30,7 +30,7 @@ def places_of(part: bytes, rows: list[bytes], leaves: Leaves) -> list[int]:
     if len(lines) % LINES != 1 or lines.pop():
         raise Doubtful
     try:
-        places = [int(header.partition(b" ")[0]) for header in lines[::LINES]]
+        places = [*map(int, b" ".join(lines[::LINES]).split(b" ")[::2])]
         texts = [b"\n".join(lines[at : at + FIELDS]) for at in range(1, len(lines), LINES)]
         digests = [sha256(text).digest() for text in texts]
         headers = [b"%d %d" % (place, len(text)) for place, text in zip(places, texts, strict=True)]
@@ -59,17 +59,21 @@ def _rows(lines: list[bytes], places: list[int], digests: list[bytes]) -> list[R
     streams, versions, recorded = (lines[column::LINES] for column in (2, 3, 13))
     told = [*zip(lines[5::LINES], lines[6::LINES], lines[15::LINES], strict=True)]
     begins = [at for at, version in enumerate(versions) if version == VERSIONS[0]]
-    in_order = [*zip(streams, places, strict=True)]
     hashes = hexlify(b"".join(digests))
     named = [b"", *(hashes[at : at + 64] for at in range(0, len(hashes) - 64, 64))]
     expected: list[bytes] = []
     rows: list[Row] = []
+    before = b""
     for begin, end in pairwise([*begins, len(versions)]):
         stream = streams[begin]
-        if stream != streams[end - 1] or (begin and stream == streams[begin - 1]):
+        if (
+            streams[begin:end].count(stream) != end - begin
+            or stream <= before
+            or told[begin][0] != FIRST
+            or places[begin:end] != sorted(places[begin:end])
+        ):
             raise Doubtful
-        if told[begin][0] != FIRST:
-            raise Doubtful
+        before = stream
         named[begin] = b""
         expected += VERSIONS[: end - begin]
         row = copy(EMPTY)
@@ -81,7 +85,6 @@ def _rows(lines: list[bytes], places: list[int], digests: list[bytes]) -> list[R
     if not (
         versions == expected
         and lines[14::LINES] == named[: len(versions)]
-        and in_order == sorted(in_order)
         and lines[5::LINES].count(FIRST) == len(begins)
     ):
         raise Doubtful

@@ -108,6 +108,22 @@ def sealed_in_another_form(rng: random.Random, ledger: Ledger) -> Corrupted:
     return _sealed_with(rng, ledger, 0, lambda form: form + b"x")
 
 
+def sealed_into_another_stream(rng: random.Random, ledger: Ledger) -> Corrupted:
+    bad, at = copied(ledger), _last_of_several(rng, ledger)
+    fields = bad.texts[at].split(b"\n")
+    fields[1] += b"x"  # which comes next after the right one
+    bad.texts[at] = b"\n".join(fields)
+    bad.hashed()
+    bad.signed(KEY, bad.sizes)
+    return Corrupted(bad.packed(), at + 1, True)
+
+
+def _last_of_several(rng: random.Random, ledger: Ledger) -> int:
+    keys = enumerate(map(key_of, ledger.texts))
+    ends = {stream: (at, version) for at, (stream, version) in keys}
+    return rng.choice([at for at, version in ends.values() if version > 1])
+
+
 def sealed_in_another_order(rng: random.Random, ledger: Ledger) -> Corrupted:
     bad = copied(ledger)
     keys = [key_of(each) for each in bad.texts]
@@ -120,9 +136,7 @@ def sealed_in_another_order(rng: random.Random, ledger: Ledger) -> Corrupted:
 
 
 def sealed_with_a_second_registration(rng: random.Random, ledger: Ledger) -> Corrupted:
-    bad = copied(ledger)
-    ends = {stream: (seq, version) for seq, (stream, version) in enumerate(map(key_of, bad.texts))}
-    at = rng.choice([seq for seq, version in ends.values() if version > 1])
+    bad, at = copied(ledger), _last_of_several(rng, ledger)
     fields = bad.texts[at].split(b"\n")
     fields[4], fields[14] = (forged(rng).split(b"\n")[line] for line in (4, 14))
     bad.texts[at] = b"\n".join(fields)
@@ -165,6 +179,28 @@ def row_shown_twice(rng: random.Random, ledger: Ledger) -> Corrupted:
     return Corrupted(bad.packed(), _last_of(ledger, bad.items[at]["id"]), True)
 
 
+def streams_swapped_with_their_rows(rng: random.Random, ledger: Ledger) -> Corrupted:
+    part = rng.choice(
+        [n for n, own in enumerate(ledger.placed()) if len(_streams(ledger, own)) > 1]
+    )
+    own = ledger.placed()[part]
+    first, _ = _streams(ledger, own)
+    members = dict(ledger.members())
+    rows = members[bundle.items_of(part + 1)].splitlines(keepends=True)
+    members[bundle.items_of(part + 1)] = b"".join(reversed(rows))
+    own.sort(key=lambda at: key_of(ledger.texts[at])[0], reverse=True)
+    members[bundle.events_of(part + 1)] = b"".join(map(ledger.record, own))
+    return Corrupted(zipped(members.items()), _first_of(ledger, first), True)
+
+
+def _streams(ledger: Ledger, own: list[int]) -> list[bytes]:
+    return sorted({key_of(ledger.texts[at])[0] for at in own})
+
+
+def _first_of(ledger: Ledger, stream: bytes) -> int:
+    return [key_of(each) for each in ledger.texts].index((stream, 1)) + 1
+
+
 def row_of_nothing(rng: random.Random, ledger: Ledger) -> Corrupted:
     bad, stream = copied(ledger), UUID(int=rng.getrandbits(128), version=4)
     bad.items.append(rng.choice(bad.items) | {"id": str(stream)})
@@ -197,11 +233,13 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     sealed_with_another_version,
     sealed_in_another_form,
     sealed_with_a_malformed_payload,
+    sealed_into_another_stream,
     sealed_in_another_order,
     sealed_with_a_second_registration,
     row_changed,
     row_removed,
     row_shown_twice,
+    streams_swapped_with_their_rows,
     row_of_nothing,
     line_among_the_rows,
 )
