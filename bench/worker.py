@@ -29,7 +29,13 @@ class Made(NamedTuple):
 def transcode(source: Path, folder: Path, preset: str | None = None) -> Made:
     """`python -m gpu_worker transcode`, from its start to its end, with the CPU's encoder."""
     shutil.rmtree(folder, ignore_errors=True)
-    environ = {**os.environ, "ENCODER": "libx264", **({"X264_PRESET": preset} if preset else {})}
+    # Not bubblewrap, whose processes are not counted: what it started is not waited for.
+    environ = {
+        **os.environ,
+        "ISOLATION": "landlock",
+        "ENCODER": "libx264",
+        **({"X264_PRESET": preset} if preset else {}),
+    }
     argv = [sys.executable, "-m", "gpu_worker", "transcode", str(source), "--out", str(folder)]
     spent = cost.run(argv, environ)
     (hls,) = (path.parent for path in folder.rglob("master.m3u8"))
