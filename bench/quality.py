@@ -6,6 +6,9 @@ from pathlib import Path
 
 from gpu_worker.ladder import RUNGS
 
+# Where one says its colours and the other does not, ffmpeg converts one of them to compare them.
+_SAME = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
+
 
 def vmaf(ffmpeg: str, source: Path, segments: dict[str, list[Path]]) -> dict[str, float]:
     """Mean VMAF of each rung, 0 to 100, from every third frame; `segments` are by rung."""
@@ -18,8 +21,8 @@ def _vmaf(ffmpeg: str, source: Path, segments: list[Path], lines: int) -> float:
     report = segments[0].with_suffix(".vmaf.json")
     joined = "concat:" + "|".join(str(path) for path in segments)
     graph = (
-        f"[1:v]scale=-2:{lines}:flags=bicubic,setpts=PTS-STARTPTS[source];"
-        "[0:v]setpts=PTS-STARTPTS[made];"
+        f"[1:v]{_SAME},scale=-2:{lines}:flags=bicubic,setpts=PTS-STARTPTS[source];"
+        f"[0:v]{_SAME},setpts=PTS-STARTPTS[made];"
         f"[made][source]libvmaf=n_threads=2:n_subsample=3:log_fmt=json:log_path={report}"
     )
     argv = [ffmpeg, "-v", "error", "-i", joined, "-i", str(source), "-filter_complex", graph]
