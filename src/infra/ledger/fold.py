@@ -10,7 +10,7 @@ makes a dictionary of it all, which took a fifth of a whole verification.
 import json
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct, convert
 from msgspec.json import Decoder
@@ -67,14 +67,17 @@ EMPTY = convert(
 """Before the first event."""
 
 
-class Payload(Struct, gc=False, rename="camel"):
-    """What is read of a kind's payload."""
+class Told(Protocol):
+    """What is read of a kind's payload, in its newest shape."""
 
-    schema_version: ClassVar[bytes] = b"1"
+    schema_version: ClassVar[bytes]
 
     def set(self, row: Row) -> None:
         """Change the row as the event does."""
-        raise NotImplementedError
+
+
+class Payload(Struct, gc=False, rename="camel"):
+    schema_version: ClassVar[bytes] = b"1"
 
 
 class Registered(Payload):
@@ -181,7 +184,7 @@ class RetryRequested(Payload):
         row.transcoding_error = None
 
 
-RULES: dict[bytes, type[Payload]] = {
+RULES: dict[bytes, type[Told]] = {
     FIRST: Registered,
     b"media.upload_completed": UploadCompleted,
     b"media.upload_expired": UploadExpired,
@@ -199,7 +202,7 @@ class Unfoldable(Exception):
     """An event makes no row."""
 
 
-def read(kind: bytes, schema_version: bytes, payload: bytes, upcast: Upcast) -> Payload:
+def read(kind: bytes, schema_version: bytes, payload: bytes, upcast: Upcast) -> Told:
     """What an event tells of its row; `Unfoldable` if nobody can say."""
     reader = READERS.get((kind, schema_version))
     if reader is None:
