@@ -49,7 +49,7 @@ async def finished_segments(
 class EarlyUpload:
     """Uploads what `segments` brings, once `may_begin` has returned.
 
-    What it could not upload is left for :meth:`gpu_worker.uploader.Uploader.publish`. Entered when
+    What the bucket refuses is left for :meth:`gpu_worker.uploader.Uploader.publish`. Entered when
     the work begins; left, it has ended: what was under way is awaited, or cancelled on an error.
     """
 
@@ -77,12 +77,11 @@ class EarlyUpload:
     ) -> None:
         if self._running is None:
             return
-        if error is not None:
+        if error is None:
+            await self._running
+        else:
             self._running.cancel()
-        try:
             await asyncio.wait((self._running,))
-        finally:
-            self._running.cancel()
 
     async def _run(self) -> None:
         try:

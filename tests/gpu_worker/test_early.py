@@ -146,6 +146,18 @@ async def test_an_encode_that_fails_cancels_what_is_under_way(room: Room, tmp_pa
     assert room.contents() == {}
 
 
+async def test_a_mistake_of_ours_ends_the_job_instead_of_being_left_for_the_end(room: Room) -> None:
+    async def of_no_known_kind() -> AsyncIterator[Finished]:
+        yield Finished(f"{LAYOUT.prefix}720p_000.what", lambda: b"body")
+
+    async def work() -> None:
+        async with EarlyUpload(room.uploader(), 1, at_once, of_no_known_kind()):
+            pass
+
+    with pytest.raises(ExceptionGroup):
+        await asyncio.wait_for(work(), PATIENCE_S)
+
+
 async def test_segments_are_told_once_each_and_to_the_last(tmp_path: Path) -> None:
     folder, encoded = tmp_path / "p", asyncio.Event()
     told = finished_segments(tmp_path, "p/", encoded)
