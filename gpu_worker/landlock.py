@@ -5,14 +5,13 @@ Numbers: linux/landlock.h; the numbers of its system calls are the same on every
 
 import ctypes
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
-CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
+CREATE_RULESET, ADD_RULE = 444, 445
 TELL_VERSION = 1
 RULE_PATH_BENEATH = 1
-PR_SET_NO_NEW_PRIVS = 38
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REMOVE_DIR, REMOVE_FILE = (1 << n for n in range(6))
 MAKE_CHAR, MAKE_DIR, MAKE_REG, MAKE_SOCK, MAKE_FIFO, MAKE_BLOCK, MAKE_SYM = (
@@ -56,50 +55,34 @@ def version() -> int:
     return max(found, 0)
 
 
-class Ruleset:
-    """What a child may still do; a context that holds it open until the child was started."""
+@contextmanager
+def ruleset(abi: int, granted: Iterable[tuple[Path, int]]) -> Iterator[int]:
+    """A descriptor of the rules that a child is to bind itself to, open until it was started."""
+    handled = _FIRST
+    for since, right in _SINCE:
+        handled |= right if abi >= since else 0
+    net = BIND_AND_CONNECT_TCP if abi >= NET_SINCE else 0
+    scoped = ABSTRACT_SOCKETS_AND_SIGNALS if abi >= SCOPES_SINCE else 0
+    # What is not zero past the end that a kernel knows, it refuses; zeros it does not mind.
+    attributes = _Handled(handled, net, scoped)
+    size = ctypes.c_size_t(ctypes.sizeof(attributes))
+    made = _call(CREATE_RULESET, ctypes.byref(attributes), size, 0)
+    try:
+        for path, rights in granted:
+            _grant(made, handled, path, rights)
+        yield made
+    finally:
+        os.close(made)
 
-    def __init__(self, abi: int, granted: Iterable[tuple[Path, int]]) -> None:
-        self._handled = _FIRST
-        for since, right in _SINCE:
-            self._handled |= right if abi >= since else 0
-        net = BIND_AND_CONNECT_TCP if abi >= NET_SINCE else 0
-        scoped = ABSTRACT_SOCKETS_AND_SIGNALS if abi >= SCOPES_SINCE else 0
-        # What is not zero past the end that a kernel knows, it refuses; zeros it does not mind.
-        attributes = _Handled(self._handled, net, scoped)
-        self._fd = _call(
-            CREATE_RULESET,
-            ctypes.byref(attributes),
-            ctypes.c_size_t(ctypes.sizeof(attributes)),
-            0,
-        )
-        try:
-            for path, rights in granted:
-                self._grant(path, rights)
-        except BaseException:
-            os.close(self._fd)
-            raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
-
-    def apply(self) -> None:
-        """Bind this process to the rules for good. OSError where the kernel will not."""
-        if _LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "no_new_privs")
-        _call(RESTRICT_SELF, self._fd, 0)
-
-    def _grant(self, path: Path, rights: int) -> None:
-        parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        try:
-            possible = self._handled if path.is_dir() else self._handled & _OF_A_FILE
-            rule = _PathBeneath(rights & possible, parent)
-            _call(ADD_RULE, self._fd, RULE_PATH_BENEATH, ctypes.byref(rule), 0)
-        finally:
-            os.close(parent)
+def _grant(made: int, handled: int, path: Path, rights: int) -> None:
+    parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        possible = handled if path.is_dir() else handled & _OF_A_FILE
+        rule = _PathBeneath(rights & possible, parent)
+        _call(ADD_RULE, made, RULE_PATH_BENEATH, ctypes.byref(rule), 0)
+    finally:
+        os.close(parent)
 
 
 def _call(number: int, *arguments: object) -> int:

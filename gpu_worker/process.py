@@ -5,7 +5,6 @@ Every child leads its own process group, so that killing the group leaves nothin
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import resource
 import signal
@@ -14,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpu_worker import starter
 from gpu_worker.contract import WorkerErrorCode
 from gpu_worker.errors import MAX_STDERR_TAIL, JobFailed, ProcessFailed, ProcessTimedOut
 from gpu_worker.sandbox import Room, Sandbox
@@ -25,8 +25,6 @@ TOO_MUCH_MEMORY = "Converting this file takes more memory than we give to one."
 DATA_FACTOR = 4
 """RLIMIT_DATA stops at once what grows faster than the watch looks. It counts untouched stacks of
 threads as well, so it lies above. RLIMIT_AS would not do: CUDA reserves far more than it uses."""
-PR_SET_PDEATHSIG = 1  # prctl(2)
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -59,14 +57,15 @@ async def run(
 ) -> Completed:
     """Run `argv` in `room` and wait for it. `on_stdout` takes the output in chunks as it comes.
 
-    Raises :class:`ProcessFailed` on a status other than 0, :class:`ProcessTimedOut` on the
-    deadline and `input_too_large` beyond the bounds on memory and output. When the caller is
-    cancelled, the whole process group is killed first.
+    Raises OSError when it could not be started, :class:`ProcessFailed` on a status other than 0,
+    :class:`ProcessTimedOut` on the deadline and `input_too_large` beyond the bounds on memory and
+    output. When the caller is cancelled, the whole process group is killed first.
     """
     cwd, environment = room.folder, _environment(room.folder)
     with sandbox.launch(argv, room, environment) as launch:
+        orders = _limited(limits, sandbox.memory_bytes) | launch.orders
         child = await asyncio.create_subprocess_exec(
-            *launch.argv,
+            *starter.command(orders, launch.argv),
             cwd=cwd,
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
@@ -74,8 +73,6 @@ async def run(
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
             pass_fds=launch.pass_fds,
-            # Only system calls on objects made beforehand.
-            preexec_fn=_confinement(limits, sandbox.memory_bytes, launch.confine),
         )
     bounds = Bounds(sandbox.memory_bytes, limits.folder_bytes, cwd)
     watch = asyncio.create_task(_kill_beyond(child, bounds))
@@ -97,6 +94,8 @@ async def run(
     if is_full(bounds):
         raise _beyond(Excess.OUTPUT, _readable(stderr, cwd))
     if returncode != 0:
+        if failure := starter.failure_of(returncode, _readable(stderr, cwd)):
+            raise failure
         status = sandbox.status_of(returncode)
         raise ProcessFailed(Path(argv[0]).name, status, _readable(stderr, cwd))
     return Completed(bytes(stdout), _readable(stderr, cwd))
@@ -116,29 +115,16 @@ def _environment(cwd: Path) -> dict[str, str]:
     }
 
 
-def _confinement(
-    limits: Limits, memory_bytes: int | None, confine_further: Callable[[], None]
-) -> Callable[[], None]:
-    parent = os.getpid()
+def _limited(limits: Limits, memory_bytes: int | None) -> dict[str, int]:
     most_data = resource.RLIM_INFINITY if memory_bytes is None else DATA_FACTOR * memory_bytes
-    wanted = (
-        (resource.RLIMIT_CPU, limits.cpu_s),
-        (resource.RLIMIT_FSIZE, limits.file_bytes),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_DATA, most_data),
-    )
-    limited = [(which, _within_hard(which, most)) for which, most in wanted]
-
-    def confine() -> None:
-        for which, most in limited:
-            resource.setrlimit(which, (most, most))
-        if sys.platform == "linux":
-            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:  # the worker died before the line above
-                os._exit(1)
-        confine_further()
-
-    return confine
+    wanted = {
+        "cpu": limits.cpu_s,
+        "file": limits.file_bytes,
+        "core": 0,
+        "data": most_data,
+    }
+    within = {name: _within_hard(starter.LIMITS[name], most) for name, most in wanted.items()}
+    return {**within, starter.PARENT: os.getpid()} if sys.platform == "linux" else within
 
 
 def _within_hard(which: int, most: int) -> int:

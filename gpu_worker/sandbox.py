@@ -6,23 +6,21 @@ Landlock (files, TCP). With bubblewrap, Landlock is left out: it forbids the mou
 lives by, and covers the same files.
 """
 
-import errno
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from gpu_worker import landlock
+from gpu_worker import landlock, seccomp, starter
 from gpu_worker.bubblewrap import View, signal_of, wrapped
 from gpu_worker.errors import IsolationMissing
-from gpu_worker.landlock import KEEP_HOUSE, READ, USE_DEVICE, Ruleset
-from gpu_worker.seccomp import Filter
+from gpu_worker.landlock import KEEP_HOUSE, READ, USE_DEVICE, ruleset
 
 Wanted = Literal["auto", "bubblewrap", "landlock", "optional"]
 SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache")
@@ -47,11 +45,11 @@ class Room:
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start a program: `confine` runs in the child, before the program does."""
+    """What to start, under which orders of :mod:`gpu_worker.starter`, with which descriptors."""
 
     argv: list[str]
+    orders: dict[str, int]
     pass_fds: tuple[int, ...]
-    confine: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -82,26 +80,18 @@ class Sandbox:
         self, argv: Sequence[str], room: Room, environment: Mapping[str, str]
     ) -> Iterator[Launch]:
         """How to start `argv` in `room`. What it holds open is closed at the end."""
-        steps: list[Callable[[], None]] = []
         with ExitStack() as held:
-            filtered = Filter() if self.seccomp else None
+            fd = held.enter_context(_readable(seccomp.program())) if self.seccomp else None
             if self.bubblewrap:
-                fd = None if filtered is None else held.enter_context(_readable(bytes(filtered)))
                 view = _view(argv[0], room)
                 words = wrapped(self.bubblewrap, argv, view, environment, fd)
-                yield Launch(words, () if fd is None else (fd,), lambda: None)
+                yield Launch(words, {}, () if fd is None else (fd,))
                 return
+            orders = {} if fd is None else {starter.SECCOMP: fd}
             if self.landlock:
                 granted = _granted(_view(argv[0], room))
-                steps.append(held.enter_context(Ruleset(self.landlock, granted)).apply)
-            if filtered is not None:
-                steps.append(filtered.apply)  # last: it refuses what others may need
-
-            def confine() -> None:
-                for step in steps:
-                    step()
-
-            yield Launch(list(argv), (), confine)
+                orders[starter.LANDLOCK] = held.enter_context(ruleset(self.landlock, granted))
+            yield Launch(list(argv), orders, tuple(orders.values()))
 
     def status_of(self, returncode: int) -> int:
         """The program's own exit status; negative: the signal that ended it."""
@@ -118,9 +108,9 @@ def choose(wanted: Wanted, memory_bytes: int | None) -> Sandbox:
     """
     if wanted == "auto" and sys.platform != "linux":
         wanted = "optional"
-    bubblewrap, seccomp, abi = working()
-    inside = Sandbox(bubblewrap, seccomp, memory_bytes=memory_bytes)
-    beside = Sandbox(None, seccomp, abi, memory_bytes)
+    bubblewrap, filters, abi = working()
+    inside = Sandbox(bubblewrap, filters, memory_bytes=memory_bytes)
+    beside = Sandbox(None, filters, abi, memory_bytes)
     candidates = {
         "auto": (inside, beside),
         "bubblewrap": (inside,),
@@ -143,55 +133,32 @@ def working() -> tuple[str | None, bool, int]:
     program = shutil.which("bwrap") or shutil.which("bwrap", path=os.defpath)
     abi = landlock.version()
     return (
-        program if program and _runs(Sandbox(program), lambda: None) else None,
-        _runs(Sandbox(seccomp=True), _expect_no_socket),
-        abi if abi and _runs(Sandbox(landlock=abi), _expect_no_root) else 0,
+        program if program and _runs(Sandbox(program)) else None,
+        _runs(Sandbox(seccomp=True), starter.EXPECT_NO_SOCKET),
+        abi if abi and _runs(Sandbox(landlock=abi), starter.EXPECT_NO_ROOT) else 0,
     )
 
 
-def _runs(sandbox: Sandbox, expect: Callable[[], None]) -> bool:
-    """Whether a program starts in `sandbox`, and `expect` holds there."""
+def _runs(sandbox: Sandbox, *expected: str) -> bool:
+    """Whether a program starts in `sandbox`, and what is expected holds there."""
     true = shutil.which("true", path=os.defpath)
     if true is None:
         return False
     try:
         with sandbox.launch([true], Room(Path("/")), {}) as launch:
-
-            def confine() -> None:
-                launch.confine()
-                expect()
-
+            orders = {**launch.orders, **dict.fromkeys(expected, 1)}
             done = subprocess.run(
-                launch.argv,
+                starter.command(orders, launch.argv),
                 env={},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=PROBE_LIMIT_S,
                 check=False,
                 pass_fds=launch.pass_fds,
-                preexec_fn=confine,
             )
     except (OSError, KeyError, subprocess.SubprocessError):
         return False
     return done.returncode == 0
-
-
-def _expect_no_socket() -> None:
-    import socket  # noqa: PLC0415 - in the one child that tries it
-
-    try:
-        socket.socket(socket.AF_INET, socket.SOCK_STREAM).close()
-    except PermissionError:
-        return
-    raise OSError(errno.ENOTSUP, "a socket was opened")
-
-
-def _expect_no_root() -> None:
-    try:
-        os.close(os.open("/", os.O_RDONLY | os.O_DIRECTORY))
-    except PermissionError:
-        return
-    raise OSError(errno.ENOTSUP, "a folder was opened")
 
 
 def _view(program: str, room: Room) -> View:

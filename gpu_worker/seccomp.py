@@ -10,9 +10,6 @@ import errno
 import platform
 from typing import NamedTuple
 
-PR_SET_NO_NEW_PRIVS = 38
-PR_SET_SECCOMP = 22
-SECCOMP_MODE_FILTER = 2
 KILL_PROCESS, ERRNO, ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 LOAD, IF_EQUAL, IF_AT_LEAST, IF_ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 CALL_AT, ARCHITECTURE_AT, FIRST_ARGUMENT_AT = 0, 4, 16
@@ -71,33 +68,11 @@ class _Instruction(ctypes.Structure):
     )
 
 
-class _Program(ctypes.Structure):
-    """`struct sock_fprog`."""
-
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.POINTER(_Instruction)))
-
-
-class Filter:
-    """The filter of this machine's architecture. KeyError where there is none."""
-
-    def __init__(self, machine: str | None = None) -> None:
-        made = _instructions(ARCHITECTURES[machine or platform.machine()])
-        self._array = (_Instruction * len(made))(*made)
-        self._program = _Program(len(made), self._array)
-        self._libc = ctypes.CDLL(None, use_errno=True)
-
-    def __bytes__(self) -> bytes:
-        """As bubblewrap's `--seccomp` reads it."""
-        return bytes(self._array)
-
-    def apply(self) -> None:
-        """Put this process under the filter for good. OSError where the kernel will not."""
-        for option, first, second in (
-            (PR_SET_NO_NEW_PRIVS, 1, None),
-            (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(self._program)),
-        ):
-            if self._libc.prctl(option, first, second, 0, 0) != 0:
-                raise OSError(ctypes.get_errno(), "seccomp")
+def program(machine: str | None = None) -> bytes:
+    """The filter for this machine's architecture, as the kernel and bubblewrap's `--seccomp` read
+    it. KeyError where there is none.
+    """
+    return b"".join(map(bytes, _instructions(ARCHITECTURES[machine or platform.machine()])))
 
 
 def _instructions(here: _Architecture) -> list[_Instruction]:

@@ -21,6 +21,7 @@ from tests.e2e.conftest import (
     started,
 )
 from tests.gpu_worker.clips import Clips
+from tests.infra.embedded.processes import still_running
 
 DEMO_LIMIT_S = 240
 KEYS = {
@@ -147,8 +148,7 @@ def end(program: Program, number: signal.Signals) -> tuple[int, str]:
     program.process.send_signal(number)
     shown = program.process.communicate(timeout=2 * STOP_LIMIT_S)[1].decode()
     took_s = time.monotonic() - begun
-    _, left = psutil.wait_procs(everything, timeout=max(0.0, STOP_LIMIT_S - took_s))
-    assert left == []
+    assert still_running(everything, max(0.0, STOP_LIMIT_S - took_s)) == []
     assert processes_of(program.data) == []
     assert not (program.data / RUNNING).exists()
     return program.process.returncode, shown

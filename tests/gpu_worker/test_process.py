@@ -9,9 +9,11 @@ from typing import Any
 import psutil
 import pytest
 
+from gpu_worker import starter
 from gpu_worker.errors import ProcessFailed, ProcessTimedOut
 from gpu_worker.process import Completed, Limits, run
 from gpu_worker.sandbox import UNCONFINED, Room, Wanted, choose
+from gpu_worker.starter import LANDLOCK, SECCOMP
 from tests.gpu_worker.layers import chosen
 
 LIMITS = Limits(wall_s=20, cpu_s=20, file_bytes=1024**2)
@@ -121,3 +123,23 @@ async def test_of_much_output_the_tail_is_kept_without_paths(tmp_path: Path) -> 
     assert failure.value.returncode == 3
     assert failure.value.stderr_tail.endswith(" input: bad")
     assert len(failure.value.stderr_tail) == 4000
+
+
+async def test_what_cannot_be_started_is_no_failure_of_the_program(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    with pytest.raises(FileNotFoundError, match="/nowhere/ffmpeg"):
+        await run(["/nowhere/ffmpeg"], sandbox=UNCONFINED, room=room, limits=LIMITS)
+    # Its words are its own: a program that says the same is not taken for the starter.
+    with pytest.raises(ProcessFailed):
+        await start("import sys; sys.exit('not started: 2 really')", tmp_path)
+
+
+@pytest.mark.parametrize("order", [LANDLOCK, SECCOMP])
+async def test_a_layer_that_cannot_be_put_on_starts_no_program(tmp_path: Path, order: str) -> None:
+    made = tmp_path / "made"
+    argv = starter.command({order: 999}, ["/bin/touch", str(made)])
+    child = await asyncio.create_subprocess_exec(*argv, stderr=asyncio.subprocess.PIPE)
+    _, told = await asyncio.wait_for(child.communicate(), 10)
+    assert child.returncode is not None
+    assert isinstance(starter.failure_of(child.returncode, told.decode()), OSError)
+    assert not made.exists()

@@ -15,6 +15,7 @@ from infra.embedded.runpod_local import RunpodEndpoint, worker_environ
 from infra.embedded.supervisor import base_environ
 from tests.faults.fault import Action, Fault, Stage
 from tests.faults.proxy import Proxy, proxied
+from tests.infra.embedded.processes import still_running
 from tests.kill.host import ROOT
 from tests.kill.times import CLAIM_LIFE_S
 from tests.kill.world import World
@@ -126,8 +127,7 @@ def encodes(process: psutil.Process) -> bool:
 
 def gone(processes: list[psutil.Process]) -> None:
     """Fail unless all end within the bound: an orphan would encode on, for nobody."""
-    _, alive = psutil.wait_procs(processes, timeout=ORPHAN_LIMIT_S)
-    assert not alive, alive
+    assert still_running(processes, ORPHAN_LIMIT_S) == []
 
 
 @asynccontextmanager

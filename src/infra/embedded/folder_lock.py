@@ -62,10 +62,15 @@ def _holder(fd: int) -> int | None:
 
 
 def _lives(pid: int) -> bool:
+    """Whether the process runs; one that ended and that nobody has reaped yet does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1]
+    except OSError:  # no /proc: not Linux
+        return True
+    return state != b"Z"

@@ -40,6 +40,14 @@ def running(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     return [process for process in processes if runs(process)]
 
 
+def still_running(processes: Iterable[psutil.Process], within_s: float) -> list[psutil.Process]:
+    """Those that have not ended after `within_s` seconds, whoever is to reap them."""
+    deadline = time.monotonic() + within_s
+    while (left := running(processes)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
 async def eventually(
     check: Callable[[], bool] | Callable[[], Awaitable[bool]], within_s: float
 ) -> bool:
