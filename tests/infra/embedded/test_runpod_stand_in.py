@@ -140,16 +140,17 @@ async def test_job_of_a_killed_worker_is_run_by_another_and_nothing_of_it_is_lef
     service: Service, tmp_path: Path
 ) -> None:
     job_id = await service.run("sleep", folder=str(tmp_path))
-    assert await eventually((tmp_path / "child").exists, 10)
-    encoder = psutil.Process(int((tmp_path / "child").read_text()))
-    (tmp_path / "child").unlink()
+    child = tmp_path / "child"
+    assert await eventually(lambda: child.exists() and child.read_text() != "", 10)
+    encoder = psutil.Process(int(child.read_text()))
+    child.unlink()
     tree(service.worker.pid)[0].kill()  # the worker; its tether lives, and cleans up
     assert (await service.supervisor.first_death()).name == "worker-1"
     assert running([encoder]) == []
     service.worker = await start_worker(
         service.supervisor, service.endpoint, "worker-1", {}, SDK_WORKER
     )
-    assert await eventually((tmp_path / "child").exists, 15)
+    assert await eventually(child.exists, 15)
     assert (await service.status(job_id))["status"] == "IN_PROGRESS"
     health = (await service.client.get("/health")).json()
     assert (health["jobs"]["retried"], health["workers"]["running"]) == (1, 1)
