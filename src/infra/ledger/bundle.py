@@ -16,7 +16,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
+
+from isal import isal_zlib
 
 FORM_NAME = "format.txt"
 FORM = b"codex-media.bundle.v2\n"
@@ -31,6 +33,8 @@ HASH_BYTES = 32
 PART_BYTES = 1024 * 1024
 """Of events, after which the next stream begins a new part."""
 MAX_PART_BYTES = 256 * 1024 * 1024
+LENGTHS_AT = 26
+"""In a member's local header: those of its name and of its extra field, which end it."""
 
 README_TEXT = """\
 The ledger of a codex-media service, for proof without the service.
@@ -58,7 +62,7 @@ class BundleUnreadable(Exception):
     code = "bundle_unreadable"
 
 
-DAMAGED = (zipfile.BadZipFile, zlib.error)
+DAMAGED = (zipfile.BadZipFile, zlib.error, cast("type[Exception]", isal_zlib.error))
 UNREADABLE = (*DAMAGED, KeyError, UnicodeDecodeError, EOFError)
 """What is raised where a part of the bundle is missing or damaged."""
 
@@ -95,10 +99,29 @@ def parts(archive: zipfile.ZipFile) -> range:
 
 
 def read(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A member as a whole."""
-    if archive.getinfo(name).file_size > MAX_PART_BYTES:
+    """A member as a whole.
+
+    ISA-L inflates and checks in half the time of zlib, which was a fifth of a verification.
+    """
+    info = archive.getinfo(name)
+    if info.file_size > MAX_PART_BYTES:
         raise BundleUnreadable(f"{name} is larger than {MAX_PART_BYTES} bytes")
-    return archive.read(name)
+    if archive.fp is None or info.compress_type != zipfile.ZIP_DEFLATED:
+        return archive.read(name)
+    archive.open(info).close()  # its local header is one
+    archive.fp.seek(_begin(info, archive.fp))
+    packed = archive.fp.read(info.compress_size)
+    plain = isal_zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, info.file_size + 1)
+    if len(plain) != info.file_size or isal_zlib.crc32(plain) != info.CRC:
+        raise zipfile.BadZipFile(f"the checksum of {name} is wrong")
+    return plain
+
+
+def _begin(info: zipfile.ZipInfo, file: IO[bytes]) -> int:
+    """Where the member's data begin: APPNOTE.TXT, section 4.3.7."""
+    file.seek(info.header_offset + LENGTHS_AT)
+    name, extra = struct.unpack("<HH", file.read(4))
+    return int(info.header_offset + LENGTHS_AT + 4 + name + extra)
 
 
 def records(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -172,8 +195,7 @@ def open_leaves(archive: zipfile.ZipFile) -> Iterator[Leaves]:
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
     ):
         archive.open(LEAVES).close()  # its local header is one
-        name, extra = struct.unpack_from("<HH", data, info.header_offset + 26)
-        yield Leaves(data, info.header_offset + 30 + name + extra - HASH_BYTES, size)
+        yield Leaves(data, _begin(info, file) - HASH_BYTES, size)
 
 
 def notes(text: str) -> list[str]:
