@@ -106,7 +106,8 @@ async def probe(tools: Tools, source: ffmpeg.Source) -> MediaProbe:
 def read(document: Json) -> MediaProbe:
     """The tracks to use out of ffprobe's JSON: the default ones, never a cover picture.
 
-    Raises `input_unsupported` for a codec nobody knows and for encrypted tracks.
+    Raises `input_unsupported` for a codec nobody knows, for encrypted tracks, and for Dolby Vision
+    whose base layer is nothing by itself.
     """
     if any(_is_encrypted(packet) for packet in document.get("packets", [])):
         raise JobFailed(
@@ -201,6 +202,13 @@ def _video(stream: Json, container: Json) -> VideoStream:
             WorkerErrorCode.INPUT_UNSUPPORTED,
             "The video in this file is in a format we cannot decode; please export it as H.264.",
         )
+    if any(side.get("dv_bl_signal_compatibility_id") == 0 for side in _side_data(stream)):
+        # Its base layer's colours (IPT) mean nothing without the enhancement: green and purple.
+        raise JobFailed(
+            WorkerErrorCode.INPUT_UNSUPPORTED,
+            "This video is Dolby Vision that other decoders cannot show (profile 5); "
+            "please export it as HDR10, HLG or SDR.",
+        )
     return VideoStream(
         index=int(stream["index"]),
         coded=Size(int(stream["width"]), int(stream["height"])),
@@ -252,8 +260,13 @@ def _tagged_duration(stream: Json) -> float | None:
 
 def _rotation(stream: Json) -> int:
     """Degrees of the display matrix, to the nearest quarter turn."""
-    turns = (side["rotation"] for side in stream.get("side_data_list", []) if "rotation" in side)
+    turns = (side["rotation"] for side in _side_data(stream) if "rotation" in side)
     return round(float(next(turns, 0)) / 90) * 90 % 360
+
+
+def _side_data(stream: Json) -> Iterable[Json]:
+    found: Iterable[Json] = stream.get("side_data_list", [])
+    return found
 
 
 def _ratio(text: object) -> Fraction:
@@ -281,8 +294,7 @@ def _clock(text: object) -> float | None:
 
 def _is_encrypted(packet: Json) -> bool:
     """By Common Encryption (ISO/IEC 23001-7), which leaves the codecs' names as they were."""
-    side = packet.get("side_data_list", [])
-    return any(item.get("side_data_type") == "Encryption info" for item in side)
+    return any(side.get("side_data_type") == "Encryption info" for side in _side_data(packet))
 
 
 def _without_tags(value: Any) -> Any:

@@ -1,8 +1,10 @@
 """What must be refused, and with which code."""
 
 import random
+import struct
 
 from gpu_worker.contract import WorkerErrorCode
+from tests.gpu_worker.sources.pictures import X265
 from tests.gpu_worker.sources.source import Picture, Sound, Source
 
 UNREADABLE = WorkerErrorCode.INPUT_UNREADABLE
@@ -32,6 +34,23 @@ def _scrambled(content: bytes, kept: float = 0.0) -> bytes:
     return content[:start] + noise[start:end] + content[end:]
 
 
+def _dolby_vision(content: bytes) -> bytes:
+    """With the configuration box of Dolby Vision profile 5 ("Dolby Vision Streams Within the ISO
+    Base Media File Format", section 3.1), in all boxes around it. The index lies last.
+    """
+    # Version 1.0, profile 5, level 1, with RPU and base layer, which is compatible with nothing.
+    record = struct.pack(">BBH20x", 1, 0, 5 << 9 | 1 << 3 | 0b101)
+    box = struct.pack(">I4s", 8 + len(record), b"dvcC") + record
+    at = content.index(b"hvcC") - 4
+    end = at + int.from_bytes(content[at : at + 4])
+    made = bytearray(content[:end] + box + content[end:])
+    for name in (b"hvc1", b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov"):
+        outer = content.rindex(name, 0, at) - 4
+        size = int.from_bytes(content[outer : outer + 4]) + len(box)
+        made[outer : outer + 4] = size.to_bytes(4)
+    return bytes(made)
+
+
 def _given(name: str, file: str, content: bytes, code: WorkerErrorCode) -> Source:
     return Source(name, file, None, (), content=lambda: content, outcome=code)
 
@@ -45,6 +64,13 @@ REFUSED = [
         Picture("-c:v mpeg4 -g 1 -q:v 2", signal="bt601 untagged"),
         spoil=lambda content: _scrambled(content, kept=0.2),
         outcome=UNREADABLE,
+    ),
+    Source(
+        "Dolby Vision, profile 5",
+        "clip.mp4",
+        Picture(X265, pixels="yuv420p10le", signal="pq"),
+        spoil=_dolby_vision,
+        outcome=UNSUPPORTED,
     ),
     _given("text", "clip.mp4", b"Shopping list: eggs, milk, bread.\n" * 50, UNREADABLE),
     _given("empty", "clip.mp4", b"", UNREADABLE),
