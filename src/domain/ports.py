@@ -264,7 +264,8 @@ class Watchlist(Protocol):
     async def close_for_another(self, media_id: UUID, attempt: int, job_id: str | None) -> bool:
         """Stop watching a job if another one is watched, or the attempt waits for one.
 
-        Whether there is another. Of jobs that are given up at the same moment the last stays.
+        Whether there is another. Of jobs that are given up at the same moment the last stays. An
+        attempt that had all its jobs waits for none, though it be queued.
         """
         ...
 

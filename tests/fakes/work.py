@@ -115,7 +115,9 @@ class MemoryWatchlist:
 
     async def close_for_another(self, media_id: UUID, attempt: int, job_id: str | None) -> bool:
         others = {key for key in await self.open_jobs(media_id) if key != job_id}
-        if not others and (media_id, attempt) not in self.database.outbox:
+        about = (media_id, attempt)
+        had = sum((job.media_id, job.attempt) == about for job in self.database.jobs.values())
+        if not others and (about not in self.database.outbox or had >= MOST_CALLS):
             return False
         if job_id is not None:
             await self.close(job_id)

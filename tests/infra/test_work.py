@@ -230,6 +230,17 @@ async def test_job_is_closed_only_for_another_that_is_watched_or_waited_for(
     assert await watchlist.close_for_another(f.MEDIA_ID, 1, f.job_id()), "it was closed before"
 
 
+async def test_an_attempt_that_had_its_jobs_waits_for_none_though_it_is_queued(
+    store: PostgresEventStore, watchlist: PostgresWatchlist, outbox: PostgresOutbox
+) -> None:
+    await live(store, lives.RESUBMITTED)
+    first, second = f.job_id(), f.job_id(1, 2)
+    await outbox.add(f.MEDIA_ID, 1)  # by somebody who had seen one job, and was slow
+    assert await watchlist.close_for_another(f.MEDIA_ID, 1, first)
+    assert not await watchlist.close_for_another(f.MEDIA_ID, 1, second)
+    assert await watchlist.open_jobs(f.MEDIA_ID) == [second]
+
+
 async def test_of_two_jobs_given_up_at_once_the_last_stays_watched(
     store: PostgresEventStore, watchlist: PostgresWatchlist
 ) -> None:

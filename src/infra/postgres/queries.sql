@@ -138,13 +138,16 @@ UPDATE vendor_jobs SET closed_at = clock_timestamp() WHERE job_id = $1 AND close
 
 -- name: close_for_another
 -- Stop watching a job if the attempt has another one, or waits for one. The open jobs are locked in
--- order: of two that are given up at the same moment, the second sees that it is the last.
+-- order: of two that are given up at the same moment, the second sees that it is the last. An attempt
+-- that was queued again too late, after its last job was recorded, waits for none.
 WITH watched AS MATERIALIZED (
     SELECT job_id FROM vendor_jobs WHERE media_id = $1 AND closed_at IS NULL
     ORDER BY job_id FOR UPDATE
 ), another AS MATERIALIZED (
     SELECT EXISTS (SELECT FROM watched WHERE job_id IS DISTINCT FROM $3)
-        OR EXISTS (SELECT FROM outbox WHERE media_id = $1 AND attempt = $2) AS is_there
+        OR (EXISTS (SELECT FROM outbox WHERE media_id = $1 AND attempt = $2)
+            AND 2 > (SELECT count(*) FROM vendor_jobs WHERE media_id = $1 AND attempt = $2))
+        AS is_there
 ), closed AS (
     UPDATE vendor_jobs SET closed_at = clock_timestamp()
     WHERE job_id = $3 AND closed_at IS NULL AND (SELECT is_there FROM another)
