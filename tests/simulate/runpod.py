@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import httpx
 
@@ -31,6 +32,7 @@ class Job:
     webhook: str
     execution_timeout_s: float
     gone_at_s: float
+    ended_in_storm: bool = False
     status: str = "IN_QUEUE"
     output: Any = None
     error: str | None = None
@@ -97,7 +99,8 @@ class Runpod:
         """Forget a job, whatever it is doing: the queue lost it, or its ttl is over."""
         self.world.note("runpod", f"{job.job_id} is gone ({job.status})")
         self.jobs.pop(job.job_id, None)
-        if job.status not in ENDED or now_s() < job.gone_at_s:  # Maybe nobody has heard its end.
+        # Maybe nobody has heard its end, or everybody crashed upon it until its time was over.
+        if job.status not in ENDED or now_s() < job.gone_at_s or self._unheard(job):
             self.world.excuse(*job.about, "lost")
         if job.status not in ENDED:
             job.status = "LOST"
@@ -105,6 +108,12 @@ class Runpod:
             life.end()
         if job in self.queue:
             self.queue.remove(job)
+
+    def _unheard(self, job: Job) -> bool:
+        """Whether its end came in bad weather, and its attempt knows nothing of it yet."""
+        media_id, attempt = job.about
+        item = self.world.item(UUID(media_id))
+        return job.ended_in_storm and item is not None and item.runs(attempt)
 
     def cancel(self, job: Job) -> None:
         """Stop a job. Its handler sees the cancellation, and has a moment to tidy up."""
@@ -190,6 +199,7 @@ class Runpod:
             return
         self.world.note("runpod", f"{job.job_id} is {status} {error or output}")
         job.status, job.output, job.error = status, output, error
+        job.ended_in_storm = not self.world.weather.healed
         job.gone_at_s = min(job.gone_at_s, now_s() + RESULT_KEPT_S)
         self.life.start(self._post(job))
 
