@@ -106,7 +106,7 @@ async def _examine_tools(settings: EncodeSettings, tools: Tools, cwd: Path) -> l
         _finding("ffmpeg", f"{tools.ffmpeg}{lacks}", ok=not missing),
         _finding("ffprobe", tools.ffprobe, ok=True),
         _finding("isolation", confinement(tools.sandbox), ok=True),
-        _finding("encoder", choice.note or choice.encoder, ok=True),
+        _finding("encoder", choice.note or f"{choice.encoder}, GPU decode", ok=True),
     ]
 
 

@@ -30,13 +30,14 @@ async def finished_segments(
 ) -> AsyncIterator[Finished]:
     """The segments below `tree`/`prefix` as they are finished, until `encoded` is set.
 
-    ffmpeg gives a segment its name once it is whole.
+    ffmpeg gives a segment its name once it is whole. Names with a dot in front are ours, of files
+    that nobody is to have; what a later try makes under the same name is left for the end.
     """
     told = set[Path]()
     last = False
     while not last:
         last = encoded.is_set()
-        for path in sorted(set((tree / prefix).glob("*.ts")) - told):
+        for path in sorted(set((tree / prefix).glob("[!.]*.ts")) - told):
             told.add(path)
             yield Finished(prefix + path.name, partial(read_regular, path))
         if not last:

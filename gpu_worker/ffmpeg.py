@@ -9,12 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from gpu_worker import colour
+from gpu_worker import colour, cuda, encoders
 from gpu_worker.colour import PRODUCED, Colour
-from gpu_worker.ladder import PlannedRung, Rung, Size
+from gpu_worker.ladder import PlannedRung, Size
 
 SEGMENT_SECONDS = 6
-KEY_FRAME_SECONDS = 2
 AUDIO_RATE_HZ = 48_000
 START_OFFSET_SECONDS = 10
 """Room below the first picture for negative decoding times and for AAC's priming frame. Without
@@ -27,6 +26,7 @@ DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ivf,asf,"
     "mxf,ogg,wav,w64,aiff,au,caf,mp3,aac,flac,ac3,eac3,amr,amrnb,amrwb,ape,wv,tta,dv,nut"
 )
+VideoEncoder = Literal["h264_nvenc", "libx264"]
 MAX_STREAMS = 32
 MAX_PROBED_PIXELS = 2**27
 """Far above what is encoded, so that ffprobe can still tell how large a picture is."""
@@ -62,8 +62,10 @@ class VideoPass:
     frame_rate: Fraction
     length_seconds: float
     poster_at_seconds: float
-    encoder: Literal["libx264", "h264_nvenc"]
+    encoder: VideoEncoder
     x264_preset: str
+    on_gpu: bool = False
+    """Decoded and scaled there too: only with its encoder, and without conversion of colours."""
     colour: Colour | None = PRODUCED
     """None for RGB and grey."""
     interlaced: bool = False
@@ -102,14 +104,6 @@ def measure_end(program: str, source: Source, index: int) -> list[str]:
     ]  # fmt: skip
 
 
-def nvenc_probe(program: str) -> list[str]:
-    """Encode five frames on the GPU, as large as the pickiest of them wants."""
-    return [
-        *_ffmpeg(program), "-f", "lavfi", "-i", "color=black:size=256x256:rate=25:duration=0.2",
-        "-c:v", "h264_nvenc", "-f", "null", "-",
-    ]  # fmt: skip
-
-
 def video_pass(program: str, job: VideoPass) -> list[str]:
     """All renditions and the poster from one decode, written below the current directory.
 
@@ -117,12 +111,13 @@ def video_pass(program: str, job: VideoPass) -> list[str]:
     """
     argv = [
         *_ffmpeg(program), "-progress", "pipe:1", "-stats_period", "0.5",
+        *([cuda.STRICT, *cuda.INPUT] if job.on_gpu else []),
         *(["-itsoffset", f"-{_seconds(job.skip_seconds)}"] if job.skip_seconds else []),
         *_input(job.source),
         "-filter_complex", ";".join([*_video_graph(job), *_audio_graph(job.audio)]),
     ]  # fmt: skip
     for number, planned in enumerate(job.rungs):
-        argv += ["-map", f"[v{number}]", *_video_encoder(job, planned.rung)]
+        argv += ["-map", f"[v{number}]", *_video_encoder(job, planned)]
         argv += _hls_output(planned.rung.name, job.length_seconds)
     if job.audio is not None:
         argv += _audio_outputs(job.audio, "audio-", job.length_seconds)
@@ -194,24 +189,35 @@ def _video_graph(job: VideoPass) -> list[str]:
 
     ffmpeg itself has turned the picture upright before this.
     """
+    deinterlace = cuda.DEINTERLACE if job.on_gpu else "bwdif=mode=send_frame:deint=interlaced"
     chain = [
-        *(["bwdif=mode=send_frame:deint=interlaced"] if job.interlaced else []),
+        *([deinterlace] if job.interlaced else []),
         # Repeats frames over gaps: every rendition then has a key frame on every boundary.
         f"fps={_rate(job.frame_rate)}:start_time=0",
         # Or a frame that claims to come days later is filled up to, for an output without `-t`.
         f"trim=end={_seconds(float(job.length_seconds + 1 / job.frame_rate))}",
-        *colour.to_bt709(job.colour, f"{job.canvas.width}:{job.canvas.height}"),
-        "format=yuv420p",
-        "setsar=1",
+        *(cuda.to_canvas(job.canvas) if job.on_gpu else _to_canvas(job)),
         "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv",
         f"tpad=stop_mode=clone:stop_duration={_seconds(job.pad_seconds + TAIL_SLACK_SECONDS)}",
         "split=2[canvas][still]",
     ]
     return [
         f"[0:{job.index}]" + ",".join(chain),
-        f"[still]select=gte(t\\,{_seconds(job.poster_at_seconds)}),{_JPEG}[poster]",
+        f"[still]{_poster(job)},{_JPEG}[poster]",
         *_cascade(job),
     ]
+
+
+def _to_canvas(job: VideoPass) -> list[str]:
+    size = f"{job.canvas.width}:{job.canvas.height}"
+    return [*colour.to_bt709(job.colour, size), "format=yuv420p", "setsar=1"]
+
+
+def _poster(job: VideoPass) -> str:
+    at = _seconds(job.poster_at_seconds)
+    if job.on_gpu:
+        return f"{cuda.first_from(at)},{cuda.DOWNLOAD}"
+    return f"select=gte(t\\,{at})"
 
 
 def _cascade(job: VideoPass) -> list[str]:
@@ -219,8 +225,9 @@ def _cascade(job: VideoPass) -> list[str]:
     graph, above, size = [], "[canvas]", job.canvas
     last = len(job.rungs) - 1
     for number, planned in enumerate(job.rungs):
-        scale = f"scale={planned.size.width}:{planned.size.height},setsar=1,"
-        step = "null," if planned.size == size else scale
+        plain = f"scale={planned.size.width}:{planned.size.height}"
+        scale = cuda.scale(planned.size) if job.on_gpu else plain
+        step = "null," if planned.size == size else f"{scale},setsar=1,"
         ends = f"null[v{number}]" if number == last else f"split=2[v{number}][c{number}]"
         graph.append(above + step + ends)
         above, size = f"[c{number}]", planned.size
@@ -247,23 +254,8 @@ def _audio_graph(audio: AudioPlan | None, *, alone: bool = False) -> list[str]:
     return [f"[0:{audio.index}]{','.join(chain)},asplit={len(audio.kbps)}{outputs}"]
 
 
-def _video_encoder(job: VideoPass, rung: Rung) -> list[str]:
-    """H.264 High with capped quality: easy content takes far fewer bytes than the cap."""
-    # A buffer of one second: a larger one lets the first seconds take more than the rung's rate.
-    cap = ["-maxrate", f"{rung.video_kbps}k", "-bufsize", f"{rung.video_kbps}k"]
-    group = str(-(-job.frame_rate.numerator * KEY_FRAME_SECONDS // job.frame_rate.denominator))
-    keys = ["-g", group, "-force_key_frames", f"expr:gte(t,n_forced*{KEY_FRAME_SECONDS})"]
-    if job.encoder == "libx264":
-        return [
-            "-c:v", "libx264", "-preset", job.x264_preset, "-profile:v", "high", "-crf", "21",
-            *cap, *keys, "-keyint_min", group, "-sc_threshold", "0", "-flags", "+cgop",
-        ]  # fmt: skip
-    return [
-        "-c:v", "h264_nvenc", "-preset", "p5", "-tune", "hq", "-profile:v", "high",
-        "-rc", "vbr", "-cq", "23", "-b:v", "0", *cap, *keys,
-        # Without forced-idr the forced key frames are plain I frames, and no segment starts there.
-        "-forced-idr", "1", "-no-scenecut", "1", "-strict_gop", "1", "-spatial-aq", "1",
-    ]  # fmt: skip
+def _video_encoder(job: VideoPass, planned: PlannedRung) -> list[str]:
+    return encoders.h264(job.encoder, planned.rung, job.frame_rate, job.x264_preset)
 
 
 def _audio_outputs(audio: AudioPlan, prefix: str, length_seconds: float) -> list[str]:

@@ -197,8 +197,10 @@ class Worker:
         )
         manifest.settle(tree, layout)
         gpu_seconds = time.monotonic() - started
+        # A segment of a try that was given up may be as large as the one that took its name.
+        known = sent if package.tries == 1 else {}
         finished = await asyncio.to_thread(
-            manifest.build, tree, package, identity, gpu_seconds, sent
+            manifest.build, tree, package, identity, gpu_seconds, known
         )
         return Produced(tree, finished)
 

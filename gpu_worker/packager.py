@@ -1,14 +1,16 @@
 """Turns one local file into the whole output of a job, in a folder; knows no bucket and no HTTP."""
 
 import asyncio
-import signal
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpu_worker import conformance, ffmpeg, ladder, plan
 from gpu_worker.contract import Encoder, MediaType, WorkerErrorCode
 from gpu_worker.errors import JobFailed, ProcessFailed, ProcessTimedOut
+from gpu_worker.leftovers import empty, has_output
+from gpu_worker.pipelines import by, first_way, way_after
 from gpu_worker.playlist import (
     MediaPlaylist,
     Variant,
@@ -22,13 +24,16 @@ from gpu_worker.playlist import (
 )
 from gpu_worker.preview import make_preview
 from gpu_worker.probe import UNREADABLE, MediaProbe, probe, progress_seconds, with_ends
-from gpu_worker.process import TOO_MUCH_MEMORY, Limits, run
+from gpu_worker.process import Limits, run
 from gpu_worker.sandbox import Room
 from gpu_worker.settings import EncodeSettings
 from gpu_worker.thumbnail import ensure_poster
 from gpu_worker.tools import EncoderChoice, Tools
 from gpu_worker.transport import read_segment
+from gpu_worker.verdict import job_failed
 from gpu_worker.waveform import Waveform
+
+logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[float], None]
 """Takes the share of the encode that is done, 0 to 1."""
@@ -36,11 +41,6 @@ TOOK_TOO_LONG = "Converting this file took too long."
 MAX_SEGMENT_BYTES = 256 * 1024**2
 TOO_MANY_ERRORS = 69
 """ffmpeg's status when more than two thirds of a track could not be decoded."""
-CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
-"""What a program brings upon itself: the same file brings it about again."""
-
-OUT_OF_MEMORY = ("Cannot allocate memory", "malloc of size")
-"""What ffmpeg and x264 say when they get no more."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class Package:
     probe: dict[str, object]
     width: int | None = None
     height: int | None = None
+    tries: int = 1
+    """More than one: segments of an earlier try had the same names, and may be in the bucket."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Packager:
                 WorkerErrorCode.TIMED_OUT, TOOK_TOO_LONG, failure.stderr_tail
             ) from failure
         except ProcessFailed as failure:
-            raise self._failed(failure, wanted) from failure
+            raise job_failed(failure) from failure
         except TimeoutError as error:
             if deadline.expired():
                 raise JobFailed(WorkerErrorCode.TIMED_OUT, TOOK_TOO_LONG) from error
@@ -104,34 +106,50 @@ class Packager:
             return await self._video(source, found, folder, on_progress)
         return await self._audio(source, found, folder, on_progress)
 
-    def _failed(self, failure: ProcessFailed, wanted: MediaType) -> JobFailed:
-        """The file's doing where ffmpeg crashed on it, unless a GPU's driver had a hand in it."""
-        on_gpu = wanted == "video" and self.encoder.encoder == "h264_nvenc"
-        if -failure.returncode in CRASHES and not on_gpu:
-            return JobFailed(
-                WorkerErrorCode.INPUT_UNSUPPORTED,
-                "Our converter breaks off on this file; please export it again, e.g. as MP4.",
-                f"{failure}",
-            )
-        if any(sign in failure.stderr_tail for sign in OUT_OF_MEMORY):
-            return JobFailed(WorkerErrorCode.INPUT_TOO_LARGE, TOO_MUCH_MEMORY, failure.stderr_tail)
-        return JobFailed(
-            WorkerErrorCode.ENCODE_FAILED,
-            "Converting this file failed on our side; a retry may help.",
-            failure.stderr_tail,
-        )
-
     async def _video(
         self, source: ffmpeg.Source, found: MediaProbe, folder: Path, on_progress: OnProgress
     ) -> Package:
         timed = await with_ends(self.tools, source, found)
         job = plan.video_pass(source, timed, self.encoder.encoder, self.settings)
+        way = first_way(self.encoder, timed, job.canvas)
+        return await self._video_somehow(way, job, found, folder, on_progress)
+
+    async def _video_somehow(
+        self,
+        way: EncoderChoice,
+        job: ffmpeg.VideoPass,
+        found: MediaProbe,
+        folder: Path,
+        on_progress: OnProgress,
+    ) -> Package:
+        """By `way` or one after it; what a way that failed has left is removed first."""
+        try:
+            return await self._video_by(way, job, found, folder, on_progress)
+        except (ProcessFailed, JobFailed) as failure:
+            further = way_after(way, failure)
+            if further is None:
+                raise
+        logger.warning("starting over: %s", further.note)
+        await asyncio.to_thread(empty, folder)
+        made = await self._video_somehow(further, job, found, folder, on_progress)
+        return replace(made, tries=made.tries + 1)
+
+    async def _video_by(
+        self,
+        way: EncoderChoice,
+        planned: ffmpeg.VideoPass,
+        found: MediaProbe,
+        folder: Path,
+        on_progress: OnProgress,
+    ) -> Package:
+        job = by(way, planned)
 
         def report(chunk: bytes) -> None:
             if (done := progress_seconds(chunk)) is not None:
                 on_progress(min(1.0, done / job.length_seconds))
 
-        await self._encode(ffmpeg.video_pass(self.tools.ffmpeg, job), source, folder, report)
+        argv = ffmpeg.video_pass(self.tools.ffmpeg, job)
+        await self._encode(argv, job.source, folder, report)
         videos = [_produced(folder, planned.rung.name) for planned in job.rungs]
         segments = len(videos[0].segments)
         audios = {
@@ -148,8 +166,8 @@ class Packager:
             folder=folder,
             variants=variants,
             duration_seconds=round(videos[0].seconds, 3),
-            encoder=self.encoder.encoder,
-            encoder_note=self.encoder.note,
+            encoder=way.encoder,
+            encoder_note=way.note,
             probe=found.document,
             width=job.rungs[0].size.width,
             height=job.rungs[0].size.height,
@@ -203,16 +221,12 @@ class Packager:
         try:
             await run(argv, sandbox=self.tools.sandbox, room=room, limits=limits, on_stdout=take)
         except ProcessFailed as failure:
-            nothing = "Invalid data found" in failure.stderr_tail and not _has_output(folder)
+            nothing = "Invalid data found" in failure.stderr_tail and not has_output(folder)
             if nothing or failure.returncode == TOO_MANY_ERRORS:
                 raise JobFailed(
                     WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, failure.stderr_tail
                 ) from failure
             raise
-
-
-def _has_output(folder: Path) -> bool:
-    return any(path.stat().st_size > 0 for path in folder.glob("*.ts"))
 
 
 def _finish_video(

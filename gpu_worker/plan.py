@@ -3,11 +3,17 @@
 from gpu_worker import colour, ladder
 from gpu_worker.contract import MediaType, WorkerErrorCode
 from gpu_worker.errors import JobFailed
-from gpu_worker.ffmpeg import TAIL_SLACK_SECONDS, AudioPass, AudioPlan, Source, VideoPass
+from gpu_worker.ffmpeg import (
+    TAIL_SLACK_SECONDS,
+    AudioPass,
+    AudioPlan,
+    Source,
+    VideoEncoder,
+    VideoPass,
+)
 from gpu_worker.ladder import PlannedRung, Size
 from gpu_worker.probe import UNREADABLE, AudioStream, MediaProbe
 from gpu_worker.settings import EncodeSettings
-from gpu_worker.tools import VideoEncoder
 
 POSTER_POSITION = 0.1
 SOUND_LEADS_SECONDS = 0.1

@@ -37,6 +37,8 @@ class VideoStream:
     """The video track to use. `end_seconds` is None when the container does not say."""
 
     index: int
+    codec: str
+    """ffmpeg's name of it."""
     coded: Size
     sample_aspect_ratio: Fraction
     rotation_degrees: int
@@ -211,6 +213,7 @@ def _video(stream: Json, container: Json) -> VideoStream:
         )
     return VideoStream(
         index=int(stream["index"]),
+        codec=stream["codec_name"],
         coded=Size(int(stream["width"]), int(stream["height"])),
         sample_aspect_ratio=_ratio(stream.get("sample_aspect_ratio")) or Fraction(1),
         rotation_degrees=_rotation(stream),

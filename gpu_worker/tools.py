@@ -4,18 +4,19 @@ import importlib.util
 import platform
 import shutil
 import sys
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Self
 
-from gpu_worker import ffmpeg
-from gpu_worker.errors import ProcessFailed, ProcessTimedOut, ToolMissing
+from gpu_worker import ffmpeg, probe_encode
+from gpu_worker.errors import MAX_STDERR_TAIL, ProcessFailed, ProcessTimedOut, ToolMissing
+from gpu_worker.ffmpeg import VideoEncoder
 from gpu_worker.process import Limits, run
 from gpu_worker.sandbox import Room, Sandbox, choose
 from gpu_worker.settings import EncodeSettings
 
-VideoEncoder = Literal["h264_nvenc", "libx264"]
-PROBE_ENCODE_LIMITS = Limits(wall_s=30, cpu_s=60, file_bytes=1024**2)
+PROBE_ENCODE_LIMITS = Limits(wall_s=30, cpu_s=60, file_bytes=16 * 1024**2)
 LIST_LIMITS = Limits(wall_s=20, cpu_s=20, file_bytes=1024**2)
 
 
@@ -30,10 +31,24 @@ class Tools:
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """The video encoder of this machine; `note` says why it is not the GPU's."""
+    """How a video is converted: by which encoder, and whether the GPU decodes and scales as well.
+
+    `note` says why the GPU does not do all of it.
+    """
 
     encoder: VideoEncoder
     note: str | None = None
+    on_gpu: bool = False
+
+    def less(self, reason: str) -> Self:
+        """What is left when this one does not work for `reason`. ValueError after the last."""
+        if self.encoder == "libx264":
+            raise ValueError("libx264 is the last resort")
+        if self.on_gpu:
+            said = f"h264_nvenc without GPU decode: {reason}"
+            return replace(self, on_gpu=False, note=said)
+        said = f"libx264 instead of h264_nvenc: {reason}"
+        return replace(self, encoder="libx264", note="; ".join(filter(None, (said, self.note))))
 
 
 def find_tools(settings: EncodeSettings) -> Tools:
@@ -70,32 +85,59 @@ def _packaged_ffprobe() -> str:
 
 
 async def choose_encoder(settings: EncodeSettings, tools: Tools, cwd: Path) -> EncoderChoice:
-    """The encoder to use, after a real encode on the GPU when that is wanted.
-
-    `ffmpeg -encoders` lists h264_nvenc on machines without a GPU too, and the smallest picture
-    some good GPUs take is larger than 145x49: only encoding 256x256 proves it.
-    """
+    """What of this machine's GPU is used, after a job in small that is really done on it."""
     if settings.encoder == "libx264":
         return EncoderChoice("libx264", "libx264 instead of h264_nvenc: set by ENCODER")
-    try:
-        await run(
-            ffmpeg.nvenc_probe(tools.ffmpeg),
-            sandbox=tools.sandbox,
-            room=Room(cwd),
-            limits=PROBE_ENCODE_LIMITS,
-        )
-    except ProcessFailed as failure:
-        reason = next(iter(failure.stderr_tail.strip().splitlines()), "the probe encode failed")
-    except ProcessTimedOut:
-        reason = "the probe encode hung"
-    else:
-        return EncoderChoice("h264_nvenc")
-    return EncoderChoice("libx264", f"libx264 instead of h264_nvenc: {_without_address(reason)}")
+    with tempfile.TemporaryDirectory(prefix="probe-", dir=cwd) as name:
+        trial = _Trial(tools, Path(name))
+        best = EncoderChoice("h264_nvenc", on_gpu=True)
+        refusal = await trial.refusal(best)
+        if refusal is None:
+            return best
+        refusal_to_encode = await trial.refusal(second := best.less(refusal))
+    if refusal_to_encode is None:
+        return second
+    # That it does not decode either would say nothing more.
+    return EncoderChoice("h264_nvenc").less(refusal_to_encode)
 
 
-def _without_address(line: str) -> str:
-    """`[h264_nvenc @ 0x55…] Cannot load` becomes `Cannot load`."""
-    return line.split("] ", 1)[-1].strip()[:200]
+@dataclass(frozen=True)
+class _Trial:
+    """Converts a clip in a folder of its own."""
+
+    tools: Tools
+    folder: Path
+
+    async def refusal(self, choice: EncoderChoice) -> str | None:
+        """Why `choice` does not work here; None when it does."""
+        program, folder = self.tools.ffmpeg, self.folder
+        job = probe_encode.video_pass(folder, choice.encoder, on_gpu=choice.on_gpu)
+        try:
+            if not job.source.path.exists():
+                await self._run(probe_encode.clip(program), Room(folder, writes=True))
+            room = Room(folder, (job.source.path,), writes=True)
+            await self._run(ffmpeg.video_pass(program, job), room)
+        except ProcessFailed as failure:
+            return why(failure.stderr_tail) or "the probe encode failed"
+        except ProcessTimedOut:
+            return "the probe encode hung"
+        return None
+
+    async def _run(self, argv: list[str], room: Room) -> None:
+        await run(argv, sandbox=self.tools.sandbox, room=room, limits=PROBE_ENCODE_LIMITS)
+
+
+def why(stderr: str) -> str:
+    """The first line of what ffmpeg said, as it can stand in a note.
+
+    `[h264_nvenc @ 0x55…] Cannot load` becomes `Cannot load`.
+    """
+    lines = stderr.strip().splitlines()
+    if len(stderr) >= MAX_STDERR_TAIL:  # the first one is cut off
+        lines = lines[1:]
+    line = next(iter(lines), "")
+    printable = "".join(letter for letter in line if letter.isprintable())
+    return printable.split("] ", 1)[-1].strip()[:200]
 
 
 def confinement(sandbox: Sandbox) -> str:

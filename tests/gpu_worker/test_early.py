@@ -165,6 +165,7 @@ async def test_segments_are_told_once_each_and_to_the_last(tmp_path: Path) -> No
     await asyncio.sleep(0)
     folder.mkdir()
     (folder / "720p_001.ts.tmp").write_bytes(b"half")
+    (folder / ".720p.ts").write_bytes(b"what the preview is made of")
     (folder / "720p_000.ts").write_bytes(b"whole")
     assert (await first).key == "p/720p_000.ts"
     assert (await first).read() == b"whole"

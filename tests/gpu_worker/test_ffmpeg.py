@@ -98,21 +98,6 @@ def test_video_pass_with_libx264() -> None:
     ]  # fmt: skip
 
 
-def test_video_pass_with_nvenc_differs_in_the_encoder_alone() -> None:
-    rungs = ladder.plan(Size(640, 360))
-    on_cpu = ffmpeg.video_pass("ffmpeg", video_job(rungs=rungs, audio=None))
-    on_gpu = ffmpeg.video_pass("ffmpeg", video_job(rungs=rungs, audio=None, encoder="h264_nvenc"))
-    start, end = on_cpu.index("-c:v"), on_cpu.index("-t")
-    assert on_gpu[:start] == on_cpu[:start]
-    assert on_gpu[on_gpu.index("-t") :] == on_cpu[end:]
-    assert on_gpu[start : on_gpu.index("-t")] == [
-        "-c:v", "h264_nvenc", "-preset", "p5", "-tune", "hq", "-profile:v", "high",
-        "-rc", "vbr", "-cq", "23", "-b:v", "0", "-maxrate", "500k", "-bufsize", "500k",
-        "-g", "60", "-force_key_frames", "expr:gte(t,n_forced*2)",
-        "-forced-idr", "1", "-no-scenecut", "1", "-strict_gop", "1", "-spatial-aq", "1",
-    ]  # fmt: skip
-
-
 def graph(**changes: object) -> str:
     argv = ffmpeg.video_pass("ffmpeg", video_job(**changes))
     return argv[argv.index("-filter_complex") + 1]

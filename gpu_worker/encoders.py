@@ -1,0 +1,50 @@
+"""Options of the video encoders. Pure.
+
+NVENC's are those that NVIDIA names for transcoding where latency does not matter ("Using FFmpeg
+with NVIDIA GPU Hardware Acceleration", Video Codec SDK 13.1, sections 6.1 and 6.2,
+docs.nvidia.com/video-technologies/video-codec-sdk/13.1/ffmpeg-with-nvidia-gpu): preset p5 with
+tune hq, two passes a frame of which the first is at a quarter of the size, a buffer of one second,
+B pictures of which the middle one is referred to, look-ahead, and spatial *or* temporal AQ, never
+both: spatial, since temporal AQ makes sizes uneven within a group, against our caps. Constant
+quality in VBR (6.1.3) makes easy content take few bytes, as CRF does with x264.
+"""
+
+from fractions import Fraction
+
+from gpu_worker.ladder import Rung
+
+KEY_FRAME_SECONDS = 2
+LOOKAHEAD = 20
+"""Pictures; NVENC takes 31 less the number of B pictures at most."""
+NVENC = (
+    "-preset", "p5", "-tune", "hq", "-multipass", "qres", "-rc-lookahead", str(LOOKAHEAD),
+    "-bf", "3", "-b_ref_mode", "middle", "-spatial-aq", "1",
+    # Without forced-idr the forced key frames are plain I frames, and no segment starts there.
+    # Look-ahead would put I frames of its own at cuts.
+    "-forced-idr", "1", "-no-scenecut", "1", "-strict_gop", "1",
+)  # fmt: skip
+
+
+def h264(encoder: str, rung: Rung, frame_rate: Fraction, x264_preset: str) -> list[str]:
+    """H.264 High with capped quality: easy content takes far fewer bytes than the cap."""
+    group, keys = _groups(frame_rate)
+    if encoder == "libx264":
+        return [
+            "-c:v", "libx264", "-preset", x264_preset, "-profile:v", "high", "-crf", "21",
+            *_cap(rung), *keys, "-keyint_min", group, "-sc_threshold", "0", "-flags", "+cgop",
+        ]  # fmt: skip
+    return [
+        "-c:v", "h264_nvenc", *NVENC, "-profile:v", "high",
+        "-rc", "vbr", "-cq", "23", "-b:v", "0", *_cap(rung), *keys,
+    ]  # fmt: skip
+
+
+def _cap(rung: Rung) -> list[str]:
+    # A buffer of one second: a larger one lets the first seconds take more than the rung's rate.
+    return ["-maxrate", f"{rung.video_kbps}k", "-bufsize", f"{rung.video_kbps}k"]
+
+
+def _groups(frame_rate: Fraction) -> tuple[str, list[str]]:
+    """The pictures of two seconds, and the options that begin a group with each."""
+    group = str(-(-frame_rate.numerator * KEY_FRAME_SECONDS // frame_rate.denominator))
+    return group, ["-g", group, "-force_key_frames", f"expr:gte(t,n_forced*{KEY_FRAME_SECONDS})"]
