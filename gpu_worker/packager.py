@@ -27,6 +27,7 @@ from gpu_worker.probe import UNREADABLE, MediaProbe, probe, progress_seconds, wi
 from gpu_worker.process import Limits, run
 from gpu_worker.sandbox import Room
 from gpu_worker.settings import EncodeSettings
+from gpu_worker.thinning import remove_unused, worth_keeping
 from gpu_worker.thumbnail import ensure_poster
 from gpu_worker.tools import EncoderChoice, Tools
 from gpu_worker.transport import read_segment
@@ -157,8 +158,11 @@ class Packager:
             for kbps, audio in _produced_audio(folder, job.audio).items()
         }
         await ensure_poster(self.tools, folder, videos[0])
-        variants = _finish_video(folder, job, videos, audios)
-        previewed = variants[job.rungs.index(ladder.preview_rung(job.rungs))]
+        step = self.settings.min_rung_step
+        variants = _finish_video(folder, job, videos, audios, step)
+        kept = {variant.playlist.name: variant for variant in variants}
+        rungs = tuple(planned for planned in job.rungs if planned.rung.name in kept)
+        previewed = kept[ladder.preview_rung(rungs).rung.name]
         parts = [previewed.playlist, *list(audios.values())[:1]]
         await make_preview(self.tools, folder, parts)
         await asyncio.to_thread(conformance.check, folder)
@@ -189,7 +193,8 @@ class Packager:
         waveform.finish()
         waveform.write(folder / "waveform.json")
         playlists = list(_produced_audio(folder, job.audio, prefix="").values())
-        target = _write_media(folder, playlists)
+        target = target_duration(playlists)
+        _write_media(folder, playlists, target)
         variants = tuple(audio_variant(playlist, target) for playlist in playlists)
         (folder / "master.m3u8").write_text(render_multivariant(variants))
         await make_preview(self.tools, folder, playlists[:1])
@@ -234,10 +239,12 @@ def _finish_video(
     job: ffmpeg.VideoPass,
     videos: list[MediaPlaylist],
     audios: dict[int, MediaPlaylist],
+    step: float | None,
 ) -> tuple[Variant, ...]:
-    """Write the renditions' playlists and the multivariant playlist."""
+    """Write the playlists of the renditions that are kept, and the multivariant playlist."""
     codecs = [_codecs(folder, video) for video in videos]
-    target = _write_media(folder, [*videos, *audios.values()])
+    produced = [*videos, *audios.values()]
+    target = target_duration(produced)
     variants = tuple(
         measured_variant(
             video,
@@ -250,6 +257,10 @@ def _finish_video(
         )
         for planned, video, told in zip(job.rungs, videos, codecs, strict=True)
     )
+    if step is not None:
+        variants = worth_keeping(variants, step)
+        produced = remove_unused(folder, variants, produced)
+    _write_media(folder, produced, target)
     (folder / "master.m3u8").write_text(render_multivariant(variants))
     return variants
 
@@ -280,9 +291,7 @@ def _codecs(folder: Path, video: MediaPlaylist) -> str:
         raise JobFailed(WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, str(error)) from error
 
 
-def _write_media(folder: Path, playlists: list[MediaPlaylist]) -> int:
-    """Write all media playlists with one target duration, which is returned."""
-    target = target_duration(playlists)
+def _write_media(folder: Path, playlists: list[MediaPlaylist], target_seconds: int) -> None:
+    """Write all media playlists with one target duration."""
     for playlist in playlists:
-        (folder / playlist.uri).write_text(render_media(playlist, target))
-    return target
+        (folder / playlist.uri).write_text(render_media(playlist, target_seconds))

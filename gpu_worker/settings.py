@@ -33,6 +33,8 @@ class EncodeSettings(BaseModel):
     work_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     force_full_ladder: bool = False
     """All four rungs, even above the source."""
+    min_rung_step: float | None = Field(default=None, ge=1, le=2)
+    """A rung is left out when the one above takes less than so many times its bit rate."""
     max_duration_seconds: float = Field(default=4 * 3600, gt=0)
     max_pixels: int = Field(default=8192 * 4320, gt=0)
     max_side_pixels: int = Field(default=8192, gt=0)
