@@ -42,6 +42,23 @@ class Sps:
 
 
 @dataclass(frozen=True)
+class Hevc:
+    """What an initialisation section says of HEVC in it; `level` 90 means 3.0, colours as H.273."""
+
+    codecs: str
+    profile: int
+    level: int
+    width: int
+    height: int
+    progressive: bool
+    square_pixels: bool
+    full_range: bool
+    primaries: int | None
+    transfer: int | None
+    matrix: int | None
+
+
+@dataclass(frozen=True)
 class Adts:
     """What an AAC frame says of itself; `object_type` 2 is AAC-LC."""
 

@@ -9,11 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from gpu_worker import colour, cuda, encoders
+from gpu_worker import colour, cuda, encoders, fragmented
 from gpu_worker.colour import PRODUCED, Colour
 from gpu_worker.ladder import PlannedRung, Size
 
-SEGMENT_SECONDS = 6
 AUDIO_RATE_HZ = 48_000
 START_OFFSET_SECONDS = 10
 """Room below the first picture for negative decoding times and for AAC's priming frame. Without
@@ -26,6 +25,7 @@ DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ivf,asf,"
     "mxf,ogg,wav,w64,aiff,au,caf,mp3,aac,flac,ac3,eac3,amr,amrnb,amrwb,ape,wv,tta,dv,nut"
 )
+SEGMENT_SECONDS = 6
 VideoEncoder = Literal["h264_nvenc", "libx264"]
 MAX_STREAMS = 32
 MAX_PROBED_PIXELS = 2**27
@@ -64,6 +64,8 @@ class VideoPass:
     poster_at_seconds: float
     encoder: VideoEncoder
     x264_preset: str
+    hevc: bool = False
+    """Each rung in HEVC as well."""
     on_gpu: bool = False
     """Decoded and scaled there too: only with its encoder, and without conversion of colours."""
     colour: Colour | None = PRODUCED
@@ -117,8 +119,14 @@ def video_pass(program: str, job: VideoPass) -> list[str]:
         "-filter_complex", ";".join([*_video_graph(job), *_audio_graph(job.audio)]),
     ]  # fmt: skip
     for number, planned in enumerate(job.rungs):
-        argv += ["-map", f"[v{number}]", *_video_encoder(job, planned)]
+        argv += ["-map", f"[v{number}]"]
+        argv += encoders.h264(job.encoder, planned.rung, job.frame_rate, job.x264_preset)
         argv += _hls_output(planned.rung.name, job.length_seconds)
+    for number, planned in enumerate(job.rungs if job.hevc else ()):
+        argv += ["-map", f"[h{number}]"]
+        argv += encoders.hevc(job.encoder, planned.rung, job.frame_rate, job.x264_preset)
+        argv += ["-t", _seconds(job.length_seconds), *_CLEAN]
+        argv += fragmented.muxer(planned, SEGMENT_SECONDS)
     if job.audio is not None:
         argv += _audio_outputs(job.audio, "audio-", job.length_seconds)
     argv += ["-map", "[poster]", "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "3", *_CLEAN]
@@ -228,8 +236,10 @@ def _cascade(job: VideoPass) -> list[str]:
         plain = f"scale={planned.size.width}:{planned.size.height}"
         scale = cuda.scale(planned.size) if job.on_gpu else plain
         step = "null," if planned.size == size else f"{scale},setsar=1,"
-        ends = f"null[v{number}]" if number == last else f"split=2[v{number}][c{number}]"
-        graph.append(above + step + ends)
+        labels = [f"[v{number}]", f"[h{number}]"] if job.hevc else [f"[v{number}]"]
+        labels += [] if number == last else [f"[c{number}]"]
+        ends = "null" if len(labels) == 1 else f"split={len(labels)}"
+        graph.append(above + step + ends + "".join(labels))
         above, size = f"[c{number}]", planned.size
     return graph
 
@@ -252,10 +262,6 @@ def _audio_graph(audio: AudioPlan | None, *, alone: bool = False) -> list[str]:
         chain.append(f"apad=pad_dur={_seconds(audio.pad_seconds)}")
     outputs = "".join(f"[a{number}]" for number in range(len(audio.kbps)))
     return [f"[0:{audio.index}]{','.join(chain)},asplit={len(audio.kbps)}{outputs}"]
-
-
-def _video_encoder(job: VideoPass, planned: PlannedRung) -> list[str]:
-    return encoders.h264(job.encoder, planned.rung, job.frame_rate, job.x264_preset)
 
 
 def _audio_outputs(audio: AudioPlan, prefix: str, length_seconds: float) -> list[str]:

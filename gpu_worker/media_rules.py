@@ -5,11 +5,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from gpu_worker.codecs import AAC_LC_OBJECT
+from gpu_worker.codecs import AAC_LC_OBJECT, Hevc
 from gpu_worker.produced import Output, Rendition
 from gpu_worker.transport import CLOCK_HZ, after, later_by
 
 PROFILE_HIGH, MAX_LEVEL = 100, 52
+MAIN, MAX_HEVC_LEVEL = 1, 150
+"""general_level_idc is thirty times the level."""
 MAX_FRAME_RATE = 60
 KEY_FRAME_SECONDS = 2
 BT709 = (1, 1, 1)
@@ -40,11 +42,22 @@ def idr_often(output: Output) -> Problems:
                 last = last if number == len(marks) - 1 else time
 
 
-def high_profile(output: Output) -> Problems:
+def high_or_main(output: Output) -> Problems:
     for _, segment in output.every_segment:
         for sps in segment.content.sps:
-            if sps.profile != PROFILE_HIGH or sps.level > MAX_LEVEL:
+            most = (MAIN, MAX_HEVC_LEVEL) if isinstance(sps, Hevc) else (PROFILE_HIGH, MAX_LEVEL)
+            if sps.profile != most[0] or sps.level > most[1]:
                 yield f"{segment.name} is {sps.codecs}"
+
+
+def matching_times(output: Output) -> Problems:
+    """What two renditions show at once has one time stamp in both."""
+    first, *others = output.pictures
+    shown = int(first.segments[0].content.presented.min())
+    for rendition in others:
+        late = later_by(int(rendition.segments[0].content.presented.min()), shown)
+        if abs(late) > TICKS_OF_ROUNDING:
+            yield f"{rendition.name} begins {late / CLOCK_HZ:.3f} s after {first.name}"
 
 
 def progressive(output: Output) -> Problems:

@@ -11,6 +11,8 @@ PLAYLIST = "application/vnd.apple.mpegurl"
 CONTENT_TYPES = {
     ".m3u8": PLAYLIST,
     ".ts": "video/mp2t",
+    ".m4s": "video/iso.segment",
+    ".mp4": "video/mp4",
     ".jpg": "image/jpeg",
     ".json": "application/json",
 }

@@ -4,12 +4,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
-from gpu_worker import conformance, ffmpeg, ladder, plan
+from gpu_worker import conformance, ffmpeg, hevc, ladder, plan
 from gpu_worker.contract import Encoder, MediaType, WorkerErrorCode
 from gpu_worker.errors import JobFailed, ProcessFailed, ProcessTimedOut
-from gpu_worker.leftovers import empty, has_output
+from gpu_worker.leftovers import codecs_of, empty, has_output, produced, produced_audio
 from gpu_worker.pipelines import by, first_way, way_after
 from gpu_worker.playlist import (
     MediaPlaylist,
@@ -17,7 +18,6 @@ from gpu_worker.playlist import (
     audio_variant,
     join_tail,
     measured_variant,
-    read_media_playlist,
     render_media,
     render_multivariant,
     target_duration,
@@ -30,7 +30,6 @@ from gpu_worker.settings import EncodeSettings
 from gpu_worker.thinning import remove_unused, worth_keeping
 from gpu_worker.thumbnail import ensure_poster
 from gpu_worker.tools import EncoderChoice, Tools
-from gpu_worker.transport import read_segment
 from gpu_worker.verdict import job_failed
 from gpu_worker.waveform import Waveform
 
@@ -151,11 +150,11 @@ class Packager:
 
         argv = ffmpeg.video_pass(self.tools.ffmpeg, job)
         await self._encode(argv, job.source, folder, report)
-        videos = [_produced(folder, planned.rung.name) for planned in job.rungs]
+        videos = [produced(folder, planned.rung.name) for planned in job.rungs]
         segments = len(videos[0].segments)
         audios = {
             kbps: join_tail(folder, audio, segments)
-            for kbps, audio in _produced_audio(folder, job.audio).items()
+            for kbps, audio in produced_audio(folder, job.audio).items()
         }
         await ensure_poster(self.tools, folder, videos[0])
         step = self.settings.min_rung_step
@@ -192,7 +191,7 @@ class Packager:
         await self._encode(ffmpeg.audio_pass(self.tools.ffmpeg, job), source, folder, take)
         waveform.finish()
         waveform.write(folder / "waveform.json")
-        playlists = list(_produced_audio(folder, job.audio, prefix="").values())
+        playlists = list(produced_audio(folder, job.audio, prefix="").values())
         target = target_duration(playlists)
         _write_media(folder, playlists, target)
         variants = tuple(audio_variant(playlist, target) for playlist in playlists)
@@ -242,53 +241,33 @@ def _finish_video(
     step: float | None,
 ) -> tuple[Variant, ...]:
     """Write the playlists of the renditions that are kept, and the multivariant playlist."""
-    codecs = [_codecs(folder, video) for video in videos]
-    produced = [*videos, *audios.values()]
-    target = target_duration(produced)
-    variants = tuple(
-        measured_variant(
-            video,
-            target,
-            avc_codecs=told,
-            width=planned.size.width,
-            height=planned.size.height,
-            frame_rate=float(job.frame_rate),
-            audio=audios.get(planned.rung.audio_kbps),
+    made = [(video, codecs_of(folder, video)) for video in videos]
+    beside = hevc.finish(folder, job.rungs, videos[0]) if job.hevc else []
+    everything = [*(video for video, _ in (*made, *beside)), *audios.values()]
+    target = target_duration(everything)
+    ladders = [
+        tuple(
+            measured_variant(
+                video,
+                target,
+                video_codecs=told,
+                width=planned.size.width,
+                height=planned.size.height,
+                frame_rate=float(job.frame_rate),
+                audio=audios.get(planned.rung.audio_kbps),
+            )
+            for planned, (video, told) in zip(job.rungs, renditions, strict=True)
         )
-        for planned, video, told in zip(job.rungs, videos, codecs, strict=True)
-    )
+        for renditions in filter(None, (made, beside))
+    ]
     if step is not None:
-        variants = worth_keeping(variants, step)
-        produced = remove_unused(folder, variants, produced)
-    _write_media(folder, produced, target)
+        ladders = [worth_keeping(variants, step) for variants in ladders]
+    variants = tuple(chain.from_iterable(ladders))
+    if step is not None:
+        everything = remove_unused(folder, variants, everything)
+    _write_media(folder, everything, target)
     (folder / "master.m3u8").write_text(render_multivariant(variants))
     return variants
-
-
-def _produced_audio(
-    folder: Path, audio: ffmpeg.AudioPlan | None, prefix: str = "audio-"
-) -> dict[int, MediaPlaylist]:
-    """The audio renditions by their kilobits a second."""
-    rates = () if audio is None else audio.kbps
-    return {kbps: _produced(folder, f"{prefix}{kbps}k") for kbps in rates}
-
-
-def _produced(folder: Path, name: str) -> MediaPlaylist:
-    """A rendition ffmpeg has finished; without any segment nothing of the input was decodable."""
-    try:
-        made = read_media_playlist(folder / f"{name}.m3u8")
-    except (OSError, ValueError) as error:
-        raise JobFailed(WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, str(error)) from error
-    if made.seconds <= 0:
-        raise JobFailed(WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, f"{name} lasts no time")
-    return made
-
-
-def _codecs(folder: Path, video: MediaPlaylist) -> str:
-    try:
-        return read_segment(folder / video.segments[0].uri).codecs
-    except ValueError as error:  # sound and no picture in it
-        raise JobFailed(WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, str(error)) from error
 
 
 def _write_media(folder: Path, playlists: list[MediaPlaylist], target_seconds: int) -> None:

@@ -29,6 +29,8 @@ class MediaPlaylist:
 
     name: str
     segments: tuple[Segment, ...]
+    initialisation: str | None = None
+    """The file name of its EXT-X-MAP, in fragmented MP4."""
 
     @property
     def uri(self) -> str:
@@ -77,6 +79,7 @@ def read_media_playlist(path: Path) -> MediaPlaylist:
             Segment(name, length, (path.parent / name).stat().st_size)
             for name, length in zip(names, seconds, strict=True)
         ),
+        next((line.split('"')[1] for line in lines if line.startswith("#EXT-X-MAP:")), None),
     )
 
 
@@ -108,13 +111,15 @@ def target_duration(playlists: Iterable[MediaPlaylist]) -> int:
 
 
 def render_media(playlist: MediaPlaylist, target_seconds: int) -> str:
-    """A finished media playlist."""
+    """A finished media playlist. EXT-X-MAP is known since version 6 (RFC 8216, 7)."""
+    mapped = playlist.initialisation
     lines = [
         "#EXTM3U",
-        "#EXT-X-VERSION:3",
+        "#EXT-X-VERSION:3" if mapped is None else "#EXT-X-VERSION:6",
         f"#EXT-X-TARGETDURATION:{target_seconds}",
         "#EXT-X-MEDIA-SEQUENCE:0",
         "#EXT-X-PLAYLIST-TYPE:VOD",
+        *([] if mapped is None else [f'#EXT-X-MAP:URI="{mapped}"']),
     ]
     for segment in playlist.segments:
         lines += [f"#EXTINF:{segment.seconds:.6f},", segment.uri]
@@ -153,7 +158,7 @@ def measured_variant(
     video: MediaPlaylist,
     target_seconds: int,
     *,
-    avc_codecs: str,
+    video_codecs: str,
     width: int,
     height: int,
     frame_rate: float,
@@ -163,7 +168,7 @@ def measured_variant(
     parts = [video] if audio is None else [video, audio]
     return Variant(
         playlist=video,
-        codecs=avc_codecs if audio is None else f"{avc_codecs},{AAC_LC}",
+        codecs=video_codecs if audio is None else f"{video_codecs},{AAC_LC}",
         bandwidth_bps=sum(peak_bps(part, target_seconds) for part in parts),
         average_bandwidth_bps=sum(average_bps(part) for part in parts),
         width=width,
@@ -179,7 +184,10 @@ def audio_variant(playlist: MediaPlaylist, target_seconds: int) -> Variant:
 
 
 def render_multivariant(variants: Sequence[Variant]) -> str:
-    """The multivariant playlist: the variant nearest to 2 Mb/s first, then the highest down."""
+    """The multivariant playlist: the variant nearest to 2 Mb/s first, then the highest down.
+
+    The first is of H.264, which everybody plays, or of sound alone.
+    """
     lines = ["#EXTM3U", "#EXT-X-VERSION:6", "#EXT-X-INDEPENDENT-SEGMENTS"]
     for audio in dict.fromkeys(variant.audio for variant in variants):
         if audio is not None:
@@ -190,7 +198,8 @@ def render_multivariant(variants: Sequence[Variant]) -> str:
 
 
 def _in_order(variants: Sequence[Variant]) -> list[Variant]:
-    first = min(variants, key=lambda v: abs(v.bandwidth_bps - FIRST_VARIANT_BPS))
+    common = [variant for variant in variants if variant.playlist.initialisation is None]
+    first = min(common, key=lambda v: abs(v.bandwidth_bps - FIRST_VARIANT_BPS))
     others = [variant for variant in variants if variant is not first]
     return [first, *sorted(others, key=lambda v: v.bandwidth_bps, reverse=True)]
 

@@ -26,7 +26,7 @@ def clip(program: str) -> list[str]:
     ]  # fmt: skip
 
 
-def video_pass(folder: Path, encoder: VideoEncoder, *, on_gpu: bool) -> VideoPass:
+def video_pass(folder: Path, encoder: VideoEncoder, *, on_gpu: bool, hevc: bool) -> VideoPass:
     """The pass of a job over `clip.mp4` in `folder`: two rungs, deinterlacing and a poster."""
     return VideoPass(
         source=Source(folder / "clip.mp4", MAX_PIXELS),
@@ -39,5 +39,6 @@ def video_pass(folder: Path, encoder: VideoEncoder, *, on_gpu: bool) -> VideoPas
         encoder=encoder,
         x264_preset="superfast",
         on_gpu=on_gpu,
+        hevc=hevc,
         interlaced=True,
     )

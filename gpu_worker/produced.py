@@ -11,6 +11,7 @@ from typing import Any
 import m3u8
 import numpy as np
 
+from gpu_worker.fragments import read_fragment, read_initialisation
 from gpu_worker.transport import CLOCK_HZ, Segment, Ticks, after, read_segment
 
 LISTED_BYTES = 16 * 1024**2
@@ -46,6 +47,10 @@ class Rendition:
     target_seconds: int | None
     ended: bool
     kind: str | None
+    version: int
+    """Of the playlist; 1 when it names none."""
+    mapped: bool
+    """Whether it has an EXT-X-MAP."""
 
     @property
     def seconds(self) -> float:
@@ -220,16 +225,24 @@ def _rendition(folder: Path, uri: str) -> Rendition:
         target_seconds=playlist.target_duration,
         ended=bool(playlist.is_endlist),
         kind=playlist.playlist_type,
+        version=int(playlist.version or 1),
+        mapped=any(segment.init_section for segment in playlist.segments),
     )
 
 
 def _listed(folder: Path, segment: Any) -> Listed:
     try:
         path = folder / str(segment.uri)
-        content = read_segment(path)
+        content = _content(folder, path, segment.init_section)
         return Listed(str(segment.uri), float(segment.duration), path.stat().st_size, content)
     except (OSError, ValueError, TypeError) as error:
         raise NotPlayable(f"{segment.uri}: {_reason(error)}") from error
+
+
+def _content(folder: Path, path: Path, mapped: Any) -> Segment:
+    if mapped is None:
+        return read_segment(path)
+    return read_fragment(path, read_initialisation(folder / str(mapped.uri)))
 
 
 def _reason(error: Exception) -> str:

@@ -116,7 +116,11 @@ def _first_variant(output: Output) -> Problems:
     def distance(variant: Variant) -> int:
         return abs((variant.bandwidth or 0) - FIRST_VARIANT_BPS)
 
-    nearest = min(output.variants, key=distance)
+    # Everybody plays H.264: the first one is of it, where there is HEVC as well.
+    common = [variant for variant in output.variants if not variant.media.mapped]
+    nearest = min(common or output.variants, key=distance)
+    if output.variants[0] not in common:
+        yield f"{output.variants[0].name} comes first, which not everybody plays"
     if distance(output.variants[0]) > distance(nearest):
         yield f"{output.variants[0].name} comes first; {nearest.name} is nearer to 2 Mb/s"
 
@@ -187,12 +191,26 @@ def _equal_boundaries(output: Output) -> Problems:
             yield f"the segments of {rendition.name} end elsewhere than those of {first.name}"
 
 
+def _version(output: Output) -> Problems:
+    """EXTINF with a fraction needs version 3, EXT-X-MAP 6."""
+    for rendition in output.everything:
+        needed = 6 if rendition.mapped else 3
+        if rendition.version < needed:
+            yield f"{rendition.name} says version {rendition.version}, and needs {needed}"
+
+
 def _listing(values: Iterable[object]) -> str:
     return ", ".join(sorted(map(str, values))) or "nothing"
 
 
 RULES = (
-    Rule("apple-1.3", APPLE, "H.264 High, level 5.2 at most", media_rules.high_profile, True),
+    Rule(
+        "apple-1.3",
+        APPLE,
+        "H.264 High to 5.2, HEVC Main to 5",
+        media_rules.high_or_main,
+        True,
+    ),
     Rule("apple-1.13", APPLE, "an IDR picture every two seconds", media_rules.idr_often, True),
     Rule("apple-1.14", APPLE, "no interlaced pictures", media_rules.progressive, True),
     Rule("apple-1.19", APPLE, "60 pictures a second at most", media_rules.at_most_sixty, True),
@@ -217,6 +235,8 @@ RULES = (
     Rule("apple-9.14", APPLE, "AVERAGE-BANDWIDTH is there", _average_is_there),
     Rule("apple-9.15", APPLE, "FRAME-RATE as in the time stamps", _frame_rate, True),
     Rule("rfc8216-3.2", RFC, "segments begin with a PAT and its PMT", media_rules.tables_first),
+    Rule("rfc8216-6.2.4", RFC, "pictures begin at one time", media_rules.matching_times, True),
+    Rule("rfc8216-7", RFC, "EXT-X-VERSION as high as its tags need", _version),
     Rule("rfc8216-4.3.3.1", RFC, "rounded EXTINF is at most the target", _rounds_to_target),
     Rule("rfc8216-4.3.3.4", RFC, "playlists have an end", _ended),
     Rule("rfc8216-4.3.4.2", RFC, "CLOSED-CAPTIONS=NONE on every variant", _no_captions, True),

@@ -33,6 +33,9 @@ class EncodeSettings(BaseModel):
     work_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     force_full_ladder: bool = False
     """All four rungs, even above the source."""
+    hevc: bool = False
+    """Each rung in HEVC as well, in fragmented MP4: for storage and three times the encode, 40 %
+    fewer bytes to those who play it."""
     min_rung_step: float | None = Field(default=None, ge=1, le=2)
     """A rung is left out when the one above takes less than so many times its bit rate."""
     max_duration_seconds: float = Field(default=4 * 3600, gt=0)

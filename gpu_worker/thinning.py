@@ -31,6 +31,7 @@ def remove_unused(
     played = {variant.playlist for variant in kept} | {variant.audio for variant in kept}
     for playlist in produced:
         if playlist not in played:
-            for name in (playlist.uri, *(segment.uri for segment in playlist.segments)):
-                (folder / name).unlink()
+            names = {playlist.uri, *(segment.uri for segment in playlist.segments)}
+            for name in names | ({playlist.initialisation} - {None}):
+                (folder / str(name)).unlink()
     return [playlist for playlist in produced if playlist in played]

@@ -89,7 +89,7 @@ async def choose_encoder(settings: EncodeSettings, tools: Tools, cwd: Path) -> E
     if settings.encoder == "libx264":
         return EncoderChoice("libx264", "libx264 instead of h264_nvenc: set by ENCODER")
     with tempfile.TemporaryDirectory(prefix="probe-", dir=cwd) as name:
-        trial = _Trial(tools, Path(name))
+        trial = _Trial(tools, Path(name), settings.hevc)
         best = EncoderChoice("h264_nvenc", on_gpu=True)
         refusal = await trial.refusal(best)
         if refusal is None:
@@ -107,11 +107,12 @@ class _Trial:
 
     tools: Tools
     folder: Path
+    hevc: bool
 
     async def refusal(self, choice: EncoderChoice) -> str | None:
         """Why `choice` does not work here; None when it does."""
         program, folder = self.tools.ffmpeg, self.folder
-        job = probe_encode.video_pass(folder, choice.encoder, on_gpu=choice.on_gpu)
+        job = probe_encode.video_pass(folder, choice.encoder, on_gpu=choice.on_gpu, hevc=self.hevc)
         try:
             if not job.source.path.exists():
                 await self._run(probe_encode.clip(program), Room(folder, writes=True))

@@ -17,6 +17,7 @@ from gpu_worker.codecs import (
     SAMPLES_PER_AAC_FRAME,
     SLICES,
     Adts,
+    Hevc,
     Sps,
     adts_frames,
     nal_units,
@@ -53,7 +54,7 @@ class Segment:
     presented: Ticks
     decoded: Ticks
     idr: npt.NDArray[np.bool_]
-    sps: frozenset[Sps]
+    sps: frozenset[Sps | Hevc]
     sounds: tuple[Sounds, ...]
     adts: frozenset[Adts]
     counters: dict[int, tuple[int, int]]
@@ -65,7 +66,7 @@ class Segment:
         """RFC 6381's name of the video. ValueError where there is none."""
         for sps in self.sps:
             return sps.codecs
-        raise ValueError("the segment has no H.264 sequence parameter set")
+        raise ValueError("the segment has no parameter set of pictures")
 
 
 def read_segment(path: Path) -> Segment:

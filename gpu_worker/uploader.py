@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # in caches for long.
 CACHE_CONTROL = {
     "video/mp2t": "public, max-age=31536000, immutable",
+    "video/iso.segment": "public, max-age=31536000, immutable",
+    "video/mp4": "public, max-age=31536000, immutable",
     PLAYLIST: "public, max-age=60",
     "image/jpeg": "public, max-age=3600",
     "application/json": "public, max-age=3600",

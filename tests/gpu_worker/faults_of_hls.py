@@ -172,6 +172,8 @@ FAULTS: dict[str, list[Fault]] = {
         lose_packets("audio-64k_000.ts", slice(1, 2)),
         lose_packets("audio-64k_000.ts", slice(2, 3)),
     ],
+    "rfc8216-6.2.4": [encode_again("-g 50")],
+    "rfc8216-7": [edit("480p.m3u8", "VERSION:3", "VERSION:2")],
     "rfc8216-4.3.3.1": [edit("360p.m3u8", "TARGETDURATION:6", "TARGETDURATION:5")],
     "rfc8216-4.3.3.4": [edit("audio-64k.m3u8", "#EXT-X-ENDLIST\n", "")],
     "rfc8216-4.3.4.2": [edit("master.m3u8", ",CLOSED-CAPTIONS=NONE", "")],

@@ -1,0 +1,199 @@
+"""Rungs in HEVC beside those in H.264, and how the gate looks at them."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from gpu_worker import conformance, ffmpeg, fragments, ladder, manifest
+from gpu_worker.errors import JobFailed
+from gpu_worker.ladder import Size
+from gpu_worker.packager import Package, Packager
+from gpu_worker.settings import EncodeSettings
+from gpu_worker.tools import EncoderChoice, Tools
+from tests.gpu_worker import hls
+from tests.gpu_worker.claims import identity_of
+from tests.gpu_worker.faults_of_hls import Fault, edit, remove
+from tests.gpu_worker.outputs import MEDIA_ID
+from tests.gpu_worker.test_ffmpeg import CLEAN, video_job
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory, tools: Tools) -> Path:
+    """Eight seconds at 29.97 pictures a second with sound, of one rung."""
+    path = tmp_path_factory.mktemp("source") / "clip.mp4"
+    command = [tools.ffmpeg, "-v", "error", "-nostdin", "-f", "lavfi", "-i"]
+    command += ["testsrc2=size=192x108:rate=30000/1001:duration=8", "-f", "lavfi", "-i"]
+    command += ["sine=d=8", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", str(path)]
+    subprocess.run(command, check=True, timeout=60)
+    return path
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def made(tmp_path_factory: pytest.TempPathFactory, tools: Tools, source: Path) -> Package:
+    """The package of it."""
+    folder = tmp_path_factory.mktemp("hevc")
+    settings = EncodeSettings(x264_preset="superfast", hevc=True)
+    packager = Packager(tools, EncoderChoice("libx264"), settings)
+    return await packager.package(source, "video", folder, lambda _share: None)
+
+
+def test_it_is_off_unless_set() -> None:
+    assert not EncodeSettings().hevc
+    assert EncodeSettings.from_environ({"HEVC": "true"}).hevc
+
+
+def test_both_are_variants_of_one_playlist_with_one_sound(made: Package, tools: Tools) -> None:
+    report = json.loads((made.folder / "conformance.json").read_text())
+    assert report["passed"]
+    first, second = hls.master(made.folder).playlists
+    assert (first.uri, second.uri) == ("360p.m3u8", "360p-hevc.m3u8")
+    assert first.stream_info.codecs.startswith("avc1.64")
+    shown = hls.streams(tools, made.folder / "360p-hevc.m3u8")[0]
+    level = shown["level"]
+    assert second.stream_info.codecs == f"hvc1.1.6.L{level}.90,mp4a.40.2"
+    assert (shown["codec_name"], shown["profile"], shown["codec_tag_string"]) == (
+        "hevc", "Main", "hvc1",
+    )  # fmt: skip
+    assert (shown["pix_fmt"], shown["color_space"], shown["color_range"]) == (
+        "yuv420p", "bt709", "tv",
+    )  # fmt: skip
+    assert first.stream_info.audio == second.stream_info.audio == "audio-64k"
+    assert second.stream_info.resolution == (shown["width"], shown["height"]) == (192, 108)
+    assert hls.complaints(tools, made.folder / "master.m3u8") == ""
+
+
+def test_the_playlist_names_its_init_section_and_a_version_that_knows_it(made: Package) -> None:
+    text = (made.folder / "360p-hevc.m3u8").read_text()
+    assert '#EXT-X-MAP:URI="360p-hevc_init.mp4"\n' in text
+    assert "#EXT-X-VERSION:6\n" in text
+    assert "#EXT-X-VERSION:3\n" in (made.folder / "360p.m3u8").read_text()
+
+
+def test_pictures_are_stamped_and_cut_as_those_of_h264(made: Package, tools: Tools) -> None:
+    plain, other = (hls.media(made.folder, f"360p{kind}.m3u8") for kind in ("", "-hevc"))
+    assert hls.lengths(plain) == hls.lengths(other) == [6.006, 2.002]
+    times = [
+        sorted(float(p["pts_time"]) for p in hls.packets(tools, made.folder / name, "v:0"))
+        for name in ("360p.m3u8", "360p-hevc.m3u8")
+    ]
+    assert times[0] == pytest.approx(times[1], abs=0.0001)
+    assert len(times[0]) == 240
+
+
+def test_the_manifest_lists_init_section_and_segments(made: Package, tmp_path: Path) -> None:
+    identity, tree = identity_of(MEDIA_ID, "job-1"), tmp_path / "tree"
+    shutil.copytree(made.folder, manifest.make_room(tree, identity.layout), dirs_exist_ok=True)
+    built = manifest.build(tree, made, identity, 1.0)
+    types = {item.key.rpartition("/")[2]: item.content_type for item in built.objects}
+    assert types["360p-hevc_init.mp4"] == "video/mp4"
+    assert types["360p-hevc_000.m4s"] == types["360p-hevc_001.m4s"] == "video/iso.segment"
+    assert [found.name for found in built.renditions] == ["360p", "360p-hevc"]
+
+
+def moved(name: str, ticks: int) -> Fault:
+    return lambda folder, _tools: fragments.move(folder / name, ticks)
+
+
+def both_moved(folder: Path, _tools: Tools) -> None:
+    for name in ("360p-hevc_000.m4s", "360p-hevc_001.m4s"):
+        fragments.move(folder / name, 30000)
+
+
+def changed(name: str, old: bytes, new: bytes) -> Fault:
+    def break_it(folder: Path, _tools: Tools) -> None:
+        content = (folder / name).read_bytes()
+        assert content.count(old) >= 1
+        (folder / name).write_bytes(content.replace(old, new, 1))
+
+    return break_it
+
+
+def cut_off(folder: Path, _tools: Tools) -> None:
+    path = folder / "360p-hevc_001.m4s"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+INIT, LIST = "360p-hevc_init.mp4", "360p-hevc.m3u8"
+MAIN = b"hvcC\x01\x01"
+
+
+@pytest.mark.parametrize(
+    ("rule", "spoil"),
+    [
+        ("rfc8216-4.1", remove(INIT)),
+        ("rfc8216-4.1", edit(LIST, "#EXT-X-MAP.*\n", "")),
+        ("rfc8216-4.1", changed(INIT, b"hvc1", b"hev1")),
+        ("rfc8216-4.1", cut_off),
+        ("rfc8216-7", edit(LIST, "VERSION:6", "VERSION:5")),
+        ("rfc8216-6.2.4", both_moved),
+        ("apple-7.1", moved("360p-hevc_001.m4s", 3000)),
+        ("apple-1.3", changed(INIT, MAIN, b"hvcC\x01\x02")),
+        ("apple-1.14", changed(INIT, b"\x60\x00\x00\x00\x90", b"\x60\x00\x00\x00\x50")),
+        ("apple-1.21", changed(INIT, b"nclx\x00\x01", b"nclx\x00\x09")),
+        ("apple-7.4", changed("360p-hevc_001.m4s", b"\x02\x00\x00\x00", b"\x01\x01\x00\x00")),
+        ("apple-9.1", edit("master.m3u8", "hvc1.1.6", "hvc1.2.4")),
+        (
+            "apple-1.32",
+            edit("master.m3u8", r"(#EXT-X-STREAM-INF.*\n.*\n)(#EXT-X-STREAM-INF.*\n.*\n)", r"\2\1"),
+        ),
+    ],
+)
+def test_a_broken_rule_is_named(
+    made: Package, tmp_path: Path, tools: Tools, rule: str, spoil: Fault
+) -> None:
+    folder = tmp_path / "broken"
+    shutil.copytree(made.folder, folder)
+    spoil(folder, tools)
+    with pytest.raises(JobFailed) as refusal:
+        conformance.check(folder)
+    broken = {line.partition(": ")[0] for line in refusal.value.stderr_tail.splitlines()}
+    assert rule in broken
+
+
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [
+        ("0101600000009000000000003c", "hvc1.1.6.L60.90"),
+        ("010220000000b000000000007b", "hvc1.2.4.L123.B0"),
+        ("01216000000000000000000099", "hvc1.1.6.H153"),
+        ("014160000000900000000100 5a".replace(" ", ""), "hvc1.A1.6.L90.90.0.0.0.1"),
+    ],
+)
+def test_the_codecs_parameter_of_a_record(record: str, name: str) -> None:
+    assert fragments.hevc_codecs(bytes.fromhex(record)) == name
+
+
+def test_the_command_line_has_an_output_more_for_each_rung() -> None:
+    job = video_job(rungs=ladder.plan(Size(1280, 720))[1:], hevc=True, audio=None)
+    argv = ffmpeg.video_pass("ffmpeg", job)
+    graph = argv[argv.index("-filter_complex") + 1]
+    assert "[canvas]scale=854:480,setsar=1,split=3[v0][h0][c0]" in graph
+    assert graph.endswith("[c0]scale=640:360,setsar=1,split=2[v1][h1]")
+    start, end = argv.index("[h1]"), argv.index("[poster]")
+    keys = ["-g", "60", "-force_key_frames", "expr:gte(t,n_forced*2)"]
+    same = ["-profile:v", "main", "-tag:v", "hvc1", "-maxrate", "300k", "-bufsize", "300k", *keys]
+    closed = "log-level=error:scenecut=0:open-gop=0:min-keyint=60"
+    muxer = [
+        "-t", "14.5", *CLEAN, "-f", "hls", "-hls_time", "6", "-hls_playlist_type", "vod",
+        "-hls_segment_type", "fmp4", "-hls_segment_options", "use_editlist=0",
+        "-hls_fmp4_init_filename", "360p-hevc_init.mp4",
+        "-hls_segment_filename", "360p-hevc_%03d.m4s", "360p-hevc.m3u8", "-map",
+    ]  # fmt: skip
+    assert argv[start + 1 : end] == [
+        "-c:v", "libx265", "-preset", "veryfast", "-crf", "24", *same,
+        "-x265-params", closed, *muxer,
+    ]  # fmt: skip
+    on_gpu = ffmpeg.video_pass("ffmpeg", video_job(
+        rungs=ladder.plan(Size(1280, 720))[1:], hevc=True, audio=None, encoder="h264_nvenc",
+        on_gpu=True,
+    ))  # fmt: skip
+    assert on_gpu[on_gpu.index("[h1]") + 1 : on_gpu.index("[poster]")] == [
+        "-c:v", "hevc_nvenc", "-preset", "p5", "-tune", "hq", "-multipass", "qres",
+        "-rc-lookahead", "20", "-bf", "3", "-b_ref_mode", "middle", "-spatial-aq", "1",
+        "-forced-idr", "1", "-no-scenecut", "1", "-strict_gop", "1",
+        "-rc", "vbr", "-cq", "26", "-b:v", "0", *same, *muxer,
+    ]  # fmt: skip
