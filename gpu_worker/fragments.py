@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpu_worker.codecs import Hevc
+from gpu_worker.objects import read_regular
 from gpu_worker.transport import CLOCK_HZ, Segment
 
 FULL_BOX, SAMPLE_ENTRY = 4, 78
@@ -58,7 +59,7 @@ def read_initialisation(path: Path) -> Initialisation:
     header = _inside(media, "mdhd")
     at = 20 if header[0] else 12
     described = _inside(media, "minf", "stbl", "stsd")
-    name, entry, _ = boxes(described, FULL_BOX + 4)[0]
+    name, entry, _ = next(iter(boxes(described, FULL_BOX + 4)), ("nothing", b"", 0))
     if name != "hvc1" or len(entry) < SAMPLE_ENTRY:
         raise ValueError(f"the pictures are {name}")
     return Initialisation(_hevc(entry), int.from_bytes(header[at : at + 4]))
@@ -70,7 +71,7 @@ def _hevc(entry: bytes) -> Hevc:
     if len(record) < 23:
         raise ValueError("there is no hvcC")
     colours, pixels = parts.get("colr", b""), parts.get("pasp", b"")
-    told = colours[:4] == b"nclx"
+    told = colours[:4] == b"nclx" and len(colours) > 10
     numbers = [int.from_bytes(colours[at : at + 2]) if told else None for at in (4, 6, 8)]
     return Hevc(
         codecs=hevc_codecs(record),
@@ -135,6 +136,8 @@ def _samples(
     first = int.from_bytes(run[at : at + 4]) if flags & FIRST_FLAGS else None
     at += 4 * (first is not None)
     names = [name for name in (DURATION, SIZE, FLAGS, OFFSET) if flags & name]
+    if not names:  # and nothing would bound their number
+        raise ValueError("nothing is told of the pictures")
     table = np.frombuffer(run, ">u4", count * len(names), at).reshape(count, len(names))
     columns = {name: table[:, number].astype(np.int64) for number, name in enumerate(names)}
     same = dict(zip((HEAD_DURATION, HEAD_FLAGS), defaults, strict=True))
@@ -162,7 +165,7 @@ def _defaults(head: bytes) -> Iterator[int]:
 
 def move(path: Path, ticks: int) -> None:
     """Let a segment begin later: its tfdt (and sidx) say another time. ValueError before zero."""
-    content = bytearray(path.read_bytes())
+    content = bytearray(read_regular(path))
     for name, body, at in boxes(bytes(content)):
         if name == "sidx":
             _add(content, at + FULL_BOX + 8, 8 if body[0] else 4, ticks)
@@ -170,7 +173,9 @@ def move(path: Path, ticks: int) -> None:
             for inner, track, start in boxes(body):
                 if inner == "traf":
                     _move_track(content, track, at + start, ticks)
-    path.write_bytes(content)
+    path.unlink()
+    with path.open("xb") as changed:  # no link is followed
+        changed.write(content)
 
 
 def _move_track(content: bytearray, track: bytes, at: int, ticks: int) -> None:

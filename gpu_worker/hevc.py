@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gpu_worker import fragmented
+from gpu_worker.conformance import REFUSED
+from gpu_worker.contract import WorkerErrorCode
+from gpu_worker.errors import JobFailed
 from gpu_worker.fragments import move, read_fragment, read_initialisation
 from gpu_worker.ladder import PlannedRung
 from gpu_worker.playlist import MediaPlaylist, read_media_playlist
@@ -16,9 +19,18 @@ def finish(
     """Each rung's rendition, with the codecs parameter, shown when the one `beside` it is.
 
     ffmpeg counts the time of fragments from the first one; what matches must be stamped alike
-    (RFC 8216, 6.2.4), and sound is in transport streams. Raises OSError or ValueError where ffmpeg
-    has not made what it was told to.
+    (RFC 8216, 6.2.4), and sound is in transport streams. Raises `output_invalid` where ffmpeg has
+    not made what it was told to.
     """
+    try:
+        return _finished(folder, rungs, beside)
+    except (OSError, ValueError) as error:
+        raise JobFailed(WorkerErrorCode.OUTPUT_INVALID, REFUSED, str(error)) from error
+
+
+def _finished(
+    folder: Path, rungs: Sequence[PlannedRung], beside: MediaPlaylist
+) -> list[tuple[MediaPlaylist, str]]:
     shown = int(read_segment(folder / beside.segments[0].uri).presented.min())
     made = list[tuple[MediaPlaylist, str]]()
     for planned in rungs:

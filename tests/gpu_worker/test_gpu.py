@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from gpu_worker import cuda, encoders, probe_encode
+from gpu_worker import cuda, encoders
 from gpu_worker.bucket import connect
 from gpu_worker.errors import JobFailed
 from gpu_worker.handler import Worker
@@ -185,12 +185,13 @@ def options_of(program: Tools, listing: str) -> str:
 
 
 def test_ffmpeg_knows_every_option_that_only_a_gpu_could_try(tools: Tools) -> None:
-    listed = options_of(tools, "encoder=h264_nvenc")
     names = [word for word in encoders.NVENC if word.startswith("-") and word != "-bf"]
-    for name in (*names, "-rc", "-cq", "-profile"):
-        assert f"  {name} " in listed
-    for value in ("p5", "hq", "qres", "middle", "high", "vbr"):
-        assert f"     {value} " in listed
+    for encoder, profile in (("h264_nvenc", "high"), ("hevc_nvenc", "main")):
+        listed = options_of(tools, f"encoder={encoder}")
+        for name in (*names, "-rc", "-cq", "-profile"):
+            assert f"  {name} " in listed
+        for value in ("p5", "hq", "qres", "middle", "vbr", profile):
+            assert f"     {value} " in listed
     for filter_, options in {
         "scale_cuda": ("interp_algo", "bicubic", "format", "passthrough"),
         "yadif_cuda": ("mode", "send_frame", "deint", "interlaced"),
@@ -202,4 +203,3 @@ def test_ffmpeg_knows_every_option_that_only_a_gpu_could_try(tools: Tools) -> No
     everything = options_of(tools, "full")
     for option in (cuda.STRICT, *cuda.INPUT[::2]):
         assert f"\n{option}" in everything or f"\n  {option} " in everything
-    assert probe_encode.clip("ffmpeg")[0] == "ffmpeg"

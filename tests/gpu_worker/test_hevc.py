@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from gpu_worker import conformance, ffmpeg, fragments, ladder, manifest
+from gpu_worker import conformance, ffmpeg, fragments, hevc, ladder, manifest
+from gpu_worker.contract import WorkerErrorCode
 from gpu_worker.errors import JobFailed
 from gpu_worker.ladder import Size
 from gpu_worker.packager import Package, Packager
+from gpu_worker.playlist import read_media_playlist
 from gpu_worker.settings import EncodeSettings
 from gpu_worker.tools import EncoderChoice, Tools
 from tests.gpu_worker import hls
@@ -152,6 +154,40 @@ def test_a_broken_rule_is_named(
         conformance.check(folder)
     broken = {line.partition(": ")[0] for line in refusal.value.stderr_tail.splitlines()}
     assert rule in broken
+
+
+def test_no_link_is_followed_where_times_are_set(made: Package, tmp_path: Path) -> None:
+    secret, link = tmp_path / "secret", tmp_path / "360p-hevc_000.m4s"
+    shutil.copy(made.folder / "360p-hevc_000.m4s", secret)
+    before = secret.read_bytes()
+    link.symlink_to(secret)
+    with pytest.raises(OSError, match="symbolic links"):
+        fragments.move(link, 3000)
+    assert secret.read_bytes() == before
+
+
+def test_what_is_no_hevc_makes_the_output_invalid(made: Package, tmp_path: Path) -> None:
+    folder = tmp_path / "spoilt"
+    shutil.copytree(made.folder, folder)
+    (folder / INIT).write_bytes(b"what somebody who took ffmpeg over wrote")
+    rungs = ladder.plan(Size(192, 108))
+    with pytest.raises(JobFailed) as refusal:
+        hevc.finish(folder, rungs, read_media_playlist(folder / "360p.m3u8"))
+    assert refusal.value.code is WorkerErrorCode.OUTPUT_INVALID
+    assert "is cut off" in refusal.value.stderr_tail
+
+
+def test_a_run_that_tells_nothing_of_its_pictures_is_refused(made: Package, tmp_path: Path) -> None:
+    """It could have thousands of millions in four bytes."""
+    path = tmp_path / "few.m4s"
+    head = (24).to_bytes(4) + b"tfhd" + bytes([0, 0, 0, 0x28]) + bytes(12)
+    time = (16).to_bytes(4) + b"tfdt" + bytes(8)
+    run = (16).to_bytes(4) + b"trun" + bytes(4) + b"\xff\xff\xff\xff"
+    track = (8 + len(head + time + run)).to_bytes(4) + b"traf" + head + time + run
+    path.write_bytes((8 + len(track)).to_bytes(4) + b"moof" + track)
+    head_of = fragments.read_initialisation(made.folder / INIT)
+    with pytest.raises(ValueError, match="nothing is told"):
+        fragments.read_fragment(path, head_of)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from gpu_worker.playlist import MediaPlaylist, Segment, Variant
 from gpu_worker.settings import EncodeSettings
-from gpu_worker.thinning import worth_keeping
+from gpu_worker.thinning import remove_unused, worth_keeping
 from gpu_worker.tools import Tools
 from tests.gpu_worker import hls
 from tests.gpu_worker.conftest import Transcode
@@ -44,6 +44,17 @@ def test_rungs_are_kept_that_take_clearly_less(rates: list[tuple[int, int]], kep
 def test_it_is_off_unless_set() -> None:
     assert EncodeSettings().min_rung_step is None
     assert EncodeSettings.from_environ({"MIN_RUNG_STEP": "1.25"}).min_rung_step == 1.25
+
+
+def test_an_init_section_goes_with_its_rendition(tmp_path: Path) -> None:
+    segment = Segment("a.m4s", 6.0, 1)
+    names = ("kept", "gone", "sound")
+    kept, gone, sound = (MediaPlaylist(name, (segment,), f"{name}.mp4") for name in names)
+    for name in ("kept.m3u8", "kept.mp4", "gone.m3u8", "gone.mp4", "a.m4s"):
+        (tmp_path / name).touch()
+    variant = Variant(kept, "hvc1", 1, 1, audio=sound)
+    assert remove_unused(tmp_path, [variant], [kept, gone, sound]) == [kept, sound]
+    assert {path.name for path in tmp_path.iterdir()} == {"kept.m3u8", "kept.mp4"}
 
 
 @pytest.fixture(scope="module")
