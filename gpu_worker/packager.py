@@ -9,6 +9,8 @@ from pathlib import Path
 from gpu_worker import conformance, ffmpeg, ladder, plan
 from gpu_worker.contract import Encoder, MediaType, WorkerErrorCode
 from gpu_worker.errors import JobFailed, ProcessFailed, ProcessTimedOut
+from gpu_worker.iframes import lines as iframe_lines
+from gpu_worker.iframes import make_iframes
 from gpu_worker.playlist import (
     MediaPlaylist,
     Variant,
@@ -236,7 +238,13 @@ def _finish_video(
         )
         for planned, video, told in zip(job.rungs, videos, codecs, strict=True)
     )
-    (folder / "master.m3u8").write_text(render_multivariant(variants))
+    scrubbed = [
+        make_iframes(
+            folder, video, codecs=told, width=planned.size.width, height=planned.size.height
+        )
+        for planned, video, told in zip(job.rungs, videos, codecs, strict=True)
+    ]
+    (folder / "master.m3u8").write_text(render_multivariant(variants) + iframe_lines(scrubbed))
     return variants
 
 

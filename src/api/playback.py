@@ -81,12 +81,12 @@ async def play(call: Call) -> Response:
 
 async def _sign_segments(call: Call, key: str, playlist: str, ttl_s: int) -> str:
     folder = key.rsplit("/", 1)[0]
-    lines = []
+    lines, signed = [], dict[str, str]()
     for number, line in enumerate(playlist.splitlines()):
-        segment = _SEGMENT.fullmatch(line)
-        lines.append(
-            await call.services.storage.presign_get(f"{folder}/{line}", ttl_s) if segment else line
-        )
+        # A playlist of I-frames names each segment several times.
+        if _SEGMENT.fullmatch(line) and line not in signed:
+            signed[line] = await call.services.storage.presign_get(f"{folder}/{line}", ttl_s)
+        lines.append(signed.get(line, line))
         if number % SIGNED_AT_ONCE == 0:  # Signing never waits: others get their turn here.
             await asyncio.sleep(0)
     return "\n".join(lines) + "\n"

@@ -145,6 +145,22 @@ async def test_only_segment_names_are_signed(studio: Studio) -> None:
     assert f"{job.layout.prefix}local.ts?" in lines[3]
 
 
+async def test_every_range_of_a_segment_has_the_same_signed_url(studio: Studio) -> None:
+    job = await studio.ready()
+    entries = "#EXTINF:2,\n#EXT-X-BYTERANGE:188@564\n720p_000.ts\n" * 2
+    key = f"{job.layout.prefix}720p-iframes.m3u8"
+    studio.gpu.put(key, f"#EXTM3U\n#EXT-X-I-FRAMES-ONLY\n{entries}".encode())
+    url = f"/api/playback/{token(studio, job.media_id)}/720p-iframes.m3u8"
+
+    answer = await load(studio, url)
+
+    first, second = uris(answer)
+    assert first == second
+    ranged = await studio.service.network.get(first, headers={"range": "bytes=0-6"})
+    assert ranged.content == b"segment"
+    assert answer.text.count("#EXT-X-BYTERANGE:188@564\n") == 2
+
+
 def uris_of_text(text: str) -> list[str]:
     """The lines of a playlist that are no tags."""
     return [line for line in text.splitlines() if not line.startswith("#")]
