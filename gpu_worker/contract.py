@@ -21,6 +21,8 @@ MANIFEST_SCHEMA_VERSION: Literal[2] = 2
 
 CONFORMANCE_NAME = "conformance.json"
 """Under an item's prefix: which rules of HLS its output was held against."""
+EXTRAS_NAME = "extras.json"
+"""Under an item's prefix: an :class:`Extras`. Outputs of older workers have none."""
 
 MediaType = Literal["video", "audio"]
 Encoder = Literal["h264_nvenc", "libx264", "aac"]
@@ -64,6 +66,7 @@ class OutputLayout:
         self.manifest = f"{self.prefix}manifest.json"
         self.preview = f"{self.prefix}preview/preview.m3u8"
         self.conformance = f"{self.prefix}{CONFORMANCE_NAME}"
+        self.extras = f"{self.prefix}{EXTRAS_NAME}"
         self.thumbnail = f"{creator_id}/thumbnails/media/{media_id}/auto-generated.jpg"
         self.waveform = f"{creator_id}/waveforms/{media_id}/waveform.json"
 
@@ -211,6 +214,31 @@ class SupersededOutput(WireModel):
     attempt_id: UUID
     holder_job_id: JobId
     """The job that has it; of this attempt, or of a newer one."""
+
+
+class StoryboardFacts(WireModel):
+    """Small pictures of a film on sheets, one every `interval_seconds`; `storyboard.vtt` says which
+    lies where. Sizes in pixels; `columns` and `rows` of tiles on one sheet."""
+
+    interval_seconds: Count
+    tiles: Count
+    columns: Count
+    rows: Count
+    tile_width: Count
+    tile_height: Count
+    sheets: tuple[Visible, ...]
+    """Names of JPEG files beside `master.m3u8`."""
+
+
+class Extras(WireModel):
+    """`extras.json`: what there is besides renditions, poster and preview.
+
+    What failed is None, and a note says why.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    storyboard: StoryboardFacts | None = None
+    notes: tuple[Annotated[str, StringConstraints(max_length=500)], ...] = ()
 
 
 class ManifestObject(WireModel):

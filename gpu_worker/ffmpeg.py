@@ -9,9 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from gpu_worker import colour
+from gpu_worker import colour, storyboard
 from gpu_worker.colour import PRODUCED, Colour
 from gpu_worker.ladder import PlannedRung, Rung, Size
+from gpu_worker.storyboard import Storyboard
 
 SEGMENT_SECONDS = 6
 KEY_FRAME_SECONDS = 2
@@ -71,6 +72,7 @@ class VideoPass:
     """Of sound before the first picture, which is left out."""
     pad_seconds: float = 0.0
     audio: AudioPlan | None = None
+    storyboard: Storyboard | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,8 @@ def video_pass(program: str, job: VideoPass) -> list[str]:
         argv += _hls_output(planned.rung.name, job.length_seconds)
     if job.audio is not None:
         argv += _audio_outputs(job.audio, "audio-", job.length_seconds)
+    if job.storyboard is not None:
+        argv += ["-map", "[board]", *_CLEAN, *storyboard.output()]
     argv += ["-map", "[poster]", "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "3", *_CLEAN]
     return [*argv, "-f", "image2", "-update", "1", "poster.jpg"]
 
@@ -205,11 +209,17 @@ def _video_graph(job: VideoPass) -> list[str]:
         "setsar=1",
         "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv",
         f"tpad=stop_mode=clone:stop_duration={_seconds(job.pad_seconds + TAIL_SLACK_SECONDS)}",
-        "split=2[canvas][still]",
+        "split=2[canvas][still]" if job.storyboard is None else "split=3[canvas][still][sheets]",
+    ]
+    sheets = [
+        f"[sheets]{storyboard.filters(board, _seconds(job.length_seconds), _JPEG)}[board]"
+        for board in (job.storyboard,)
+        if board is not None
     ]
     return [
         f"[0:{job.index}]" + ",".join(chain),
         f"[still]select=gte(t\\,{_seconds(job.poster_at_seconds)}),{_JPEG}[poster]",
+        *sheets,
         *_cascade(job),
     ]
 

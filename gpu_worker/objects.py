@@ -12,6 +12,7 @@ CONTENT_TYPES = {
     ".m3u8": PLAYLIST,
     ".ts": "video/mp2t",
     ".jpg": "image/jpeg",
+    ".vtt": "text/vtt",
     ".json": "application/json",
 }
 

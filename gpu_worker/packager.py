@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_worker import conformance, ffmpeg, ladder, plan
-from gpu_worker.contract import Encoder, MediaType, WorkerErrorCode
+from gpu_worker.contract import Encoder, Extras, MediaType, WorkerErrorCode
 from gpu_worker.errors import JobFailed, ProcessFailed, ProcessTimedOut
+from gpu_worker.extras import ExtrasMade
 from gpu_worker.iframes import lines as iframe_lines
 from gpu_worker.iframes import make_iframes
 from gpu_worker.playlist import (
@@ -47,8 +48,8 @@ OUT_OF_MEMORY = ("Cannot allocate memory", "malloc of size")
 
 @dataclass(frozen=True)
 class Package:
-    """What was made. In `folder` are playlists and segments, `poster.jpg` or `waveform.json`, and
-    `conformance.json`.
+    """What was made. In `folder` are playlists and segments, `poster.jpg` or `waveform.json`,
+    `conformance.json` and `extras.json` with what it names.
 
     `duration_seconds` is that of the renditions; `width` and `height` those of the largest.
     """
@@ -145,6 +146,7 @@ class Packager:
         previewed = variants[job.rungs.index(ladder.preview_rung(job.rungs))]
         parts = [previewed.playlist, *list(audios.values())[:1]]
         await make_preview(self.tools, folder, parts)
+        _make_extras(folder, job, videos[0])
         await asyncio.to_thread(conformance.check, folder)
         return Package(
             folder=folder,
@@ -177,6 +179,7 @@ class Packager:
         variants = tuple(audio_variant(playlist, target) for playlist in playlists)
         (folder / "master.m3u8").write_text(render_multivariant(variants))
         await make_preview(self.tools, folder, playlists[:1])
+        ExtrasMade(folder).write(Extras())
         await asyncio.to_thread(conformance.check, folder)
         return Package(
             folder=folder,
@@ -215,6 +218,16 @@ class Packager:
 
 def _has_output(folder: Path) -> bool:
     return any(path.stat().st_size > 0 for path in folder.glob("*.ts"))
+
+
+def _make_extras(folder: Path, job: ffmpeg.VideoPass, video: MediaPlaylist) -> None:
+    made = ExtrasMade(folder)
+    board = None
+    if (wanted := job.storyboard) is not None:
+        board = made.attempt(
+            "storyboard", lambda: made.storyboard(wanted, video.seconds, job.frame_rate)
+        )
+    made.write(Extras(storyboard=board))
 
 
 def _finish_video(

@@ -1,6 +1,6 @@
 """From what was probed to what ffmpeg is asked to do. Pure."""
 
-from gpu_worker import colour, ladder
+from gpu_worker import colour, ladder, storyboard
 from gpu_worker.contract import MediaType, WorkerErrorCode
 from gpu_worker.errors import JobFailed
 from gpu_worker.ffmpeg import TAIL_SLACK_SECONDS, AudioPass, AudioPlan, Source, VideoPass
@@ -92,10 +92,11 @@ def video_pass(
     outlasts = sound_end > picture_end + SOUND_OUTLASTS_SECONDS
     length = min(sound_end if outlasts else picture_end, settings.max_duration_seconds)
     rungs = ladder.plan(video.display, force_full=settings.force_full_ladder)
+    canvas = rungs[0].size if settings.force_full_ladder else ladder.canvas(video.display)
     return VideoPass(
         source=source,
         index=video.index,
-        canvas=rungs[0].size if settings.force_full_ladder else ladder.canvas(video.display),
+        canvas=canvas,
         rungs=rungs,
         frame_rate=ladder.output_rate(video.average_rate, video.nominal_rate),
         length_seconds=length,
@@ -107,6 +108,7 @@ def video_pass(
         skip_seconds=skipped,
         pad_seconds=max(0.0, length - picture_end),
         audio=None if found.audio is None else _sound(found.audio, rungs, length - sound_end),
+        storyboard=storyboard.plan(canvas, length) if settings.storyboard else None,
     )
 
 

@@ -33,6 +33,8 @@ class EncodeSettings(BaseModel):
     work_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     force_full_ladder: bool = False
     """All four rungs, even above the source."""
+    storyboard: bool = True
+    """Small pictures to find a place in a film with."""
     max_duration_seconds: float = Field(default=4 * 3600, gt=0)
     max_pixels: int = Field(default=8192 * 4320, gt=0)
     max_side_pixels: int = Field(default=8192, gt=0)

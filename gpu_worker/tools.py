@@ -109,7 +109,7 @@ async def missing_features(tools: Tools, cwd: Path) -> list[str]:
     """Encoders and filters the pipeline uses and this ffmpeg lacks."""
     needed = {
         "-encoders": {"libx264", "aac", "mjpeg"},
-        "-filters": {"scale", "fps", "bwdif", "zscale", "tonemap", "tpad", "apad"},
+        "-filters": {"scale", "fps", "bwdif", "zscale", "tonemap", "tpad", "apad", "tile"},
     }
     missing: list[str] = []
     for listing, names in needed.items():

@@ -190,6 +190,8 @@ class PlaybackOut(Schema):
     preview_url: str | None
     poster_url: str | None
     waveform_url: str | None
+    storyboard_url: str | None = Field(description="WebVTT: which part of which sheet, and when.")
+    notes: list[str] = Field(description="What could not be made besides, and why.")
     expires_at: AwareDatetime
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from gpu_worker import ffmpeg, ladder
 from gpu_worker.colour import Colour
 from gpu_worker.ladder import Size
+from gpu_worker.storyboard import Storyboard
 
 SOURCE = ffmpeg.Source(Path("/job/input"), max_pixels=1000)
 GUARDS = [
@@ -96,6 +97,26 @@ def test_video_pass_with_libx264() -> None:
         "-map", "[poster]", "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "3", *CLEAN,
         "-f", "image2", "-update", "1", "poster.jpg",
     ]  # fmt: skip
+
+
+def test_sheets_are_chosen_before_they_are_scaled_and_never_repeated() -> None:
+    plain = ffmpeg.video_pass("ffmpeg", video_job())
+    board = Storyboard(2, 8, 1, Size(160, 90))
+    argv = ffmpeg.video_pass("ffmpeg", video_job(storyboard=board))
+    at = argv.index("[board]") - 1
+    assert argv[at : at + 16] == [
+        "-map", "[board]", *CLEAN, "-fps_mode", "passthrough", "-c:v", "mjpeg", "-q:v", "4",
+        "-f", "image2", "-start_number", "0",
+    ]  # fmt: skip
+    graph = plain.index("-filter_complex") + 1
+    assert argv[at + 17 :] == plain[at:]
+    assert argv[graph].replace("split=3[canvas][still][sheets]", "split=2[canvas][still]") == (
+        plain[graph].replace(
+            "[poster];",
+            r"[poster];[sheets]select=gte(t\,selected_n*2)*lt(t\,14.5),scale=160:90:flags=area,"
+            "setsar=1,zscale=matrix=smpte170m:range=pc,format=yuvj420p,tile=8x1[board];",
+        )
+    )
 
 
 def test_video_pass_with_nvenc_differs_in_the_encoder_alone() -> None:
