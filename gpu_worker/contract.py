@@ -22,7 +22,7 @@ MANIFEST_SCHEMA_VERSION: Literal[2] = 2
 CONFORMANCE_NAME = "conformance.json"
 """Under an item's prefix: which rules of HLS its output was held against."""
 EXTRAS_NAME = "extras.json"
-"""Under an item's prefix: an :class:`Extras`. Outputs of older workers have none."""
+"""Under an item's prefix: see `contract_extras.py`. Outputs of older workers have none."""
 
 MediaType = Literal["video", "audio"]
 Encoder = Literal["h264_nvenc", "libx264", "aac"]
@@ -33,8 +33,6 @@ JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
 """RunPod's id of a job. All that were ever seen look like `eaebd6e7-…-u1`; it goes into paths."""
 CreatorId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """A creator's id becomes the first part of every key, so it can hold neither `/` nor `.`."""
-
-
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 """A number that is counted or measured; what a database's integer holds."""
 Visible = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,150}$")]
@@ -67,6 +65,7 @@ class OutputLayout:
         self.preview = f"{self.prefix}preview/preview.m3u8"
         self.conformance = f"{self.prefix}{CONFORMANCE_NAME}"
         self.extras = f"{self.prefix}{EXTRAS_NAME}"
+        self.animated = f"{self.prefix}animated.webp"
         self.thumbnail = f"{creator_id}/thumbnails/media/{media_id}/auto-generated.jpg"
         self.waveform = f"{creator_id}/waveforms/{media_id}/waveform.json"
 
@@ -214,31 +213,6 @@ class SupersededOutput(WireModel):
     attempt_id: UUID
     holder_job_id: JobId
     """The job that has it; of this attempt, or of a newer one."""
-
-
-class StoryboardFacts(WireModel):
-    """Small pictures of a film on sheets, one every `interval_seconds`; `storyboard.vtt` says which
-    lies where. Sizes in pixels; `columns` and `rows` of tiles on one sheet."""
-
-    interval_seconds: Count
-    tiles: Count
-    columns: Count
-    rows: Count
-    tile_width: Count
-    tile_height: Count
-    sheets: tuple[Visible, ...]
-    """Names of JPEG files beside `master.m3u8`."""
-
-
-class Extras(WireModel):
-    """`extras.json`: what there is besides renditions, poster and preview.
-
-    What failed is None, and a note says why.
-    """
-
-    schema_version: Literal[1] = SCHEMA_VERSION
-    storyboard: StoryboardFacts | None = None
-    notes: tuple[Annotated[str, StringConstraints(max_length=500)], ...] = ()
 
 
 class ManifestObject(WireModel):

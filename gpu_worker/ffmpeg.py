@@ -9,14 +9,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from gpu_worker import colour, storyboard
+from gpu_worker import animated, colour, loudness, sound, storyboard
 from gpu_worker.colour import PRODUCED, Colour
 from gpu_worker.ladder import PlannedRung, Rung, Size
+from gpu_worker.sound import CLEAN as _CLEAN
+from gpu_worker.sound import AudioPlan
+from gpu_worker.sound import seconds as _seconds
 from gpu_worker.storyboard import Storyboard
 
 SEGMENT_SECONDS = 6
 KEY_FRAME_SECONDS = 2
-AUDIO_RATE_HZ = 48_000
 START_OFFSET_SECONDS = 10
 """Room below the first picture for negative decoding times and for AAC's priming frame. Without
 it each muxer shifts its own rendition, and sound and picture start apart."""
@@ -43,16 +45,6 @@ class Source:
 
 
 @dataclass(frozen=True)
-class AudioPlan:
-    """One audio track of the source and the rates it is encoded at, once each."""
-
-    index: int
-    channels: int
-    kbps: tuple[int, ...]
-    pad_seconds: float = 0.0
-
-
-@dataclass(frozen=True)
 class VideoPass:
     """Everything one decode of a video is turned into. Times are seconds from its start."""
 
@@ -73,6 +65,9 @@ class VideoPass:
     pad_seconds: float = 0.0
     audio: AudioPlan | None = None
     storyboard: Storyboard | None = None
+    animated: bool = False
+    waveform_rate_hz: int | None = None
+    """The sound's own; None without sound, or where no waveform is wanted of it."""
 
 
 @dataclass(frozen=True)
@@ -115,21 +110,26 @@ def nvenc_probe(program: str) -> list[str]:
 def video_pass(program: str, job: VideoPass) -> list[str]:
     """All renditions and the poster from one decode, written below the current directory.
 
-    Progress goes to stdout.
+    To stdout goes the PCM of the waveform, as in :func:`audio_pass`, or progress without one.
     """
+    progress = ["-progress", "pipe:1", "-stats_period", "0.5"]
     argv = [
-        *_ffmpeg(program), "-progress", "pipe:1", "-stats_period", "0.5",
+        *_ffmpeg(program), *(progress if job.waveform_rate_hz is None else []),
         *(["-itsoffset", f"-{_seconds(job.skip_seconds)}"] if job.skip_seconds else []),
         *_input(job.source),
-        "-filter_complex", ";".join([*_video_graph(job), *_audio_graph(job.audio)]),
+        "-filter_complex", ";".join([*_video_graph(job), *_sound_graph(job)]),
     ]  # fmt: skip
     for number, planned in enumerate(job.rungs):
         argv += ["-map", f"[v{number}]", *_video_encoder(job, planned.rung)]
         argv += _hls_output(planned.rung.name, job.length_seconds)
     if job.audio is not None:
         argv += _audio_outputs(job.audio, "audio-", job.length_seconds)
+        if job.waveform_rate_hz is not None:
+            argv += sound.waveform(job.audio, job.waveform_rate_hz, job.length_seconds)
     if job.storyboard is not None:
         argv += ["-map", "[board]", *_CLEAN, *storyboard.output()]
+    if job.animated:
+        argv += ["-map", "[moving]", *_CLEAN, *animated.output()]
     argv += ["-map", "[poster]", "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "3", *_CLEAN]
     return [*argv, "-f", "image2", "-update", "1", "poster.jpg"]
 
@@ -141,11 +141,20 @@ def audio_pass(program: str, job: AudioPass) -> list[str]:
     """
     return [
         *_ffmpeg(program), *_input(job.source),
-        "-filter_complex", ";".join(_audio_graph(job.audio, alone=True)),
+        "-filter_complex", ";".join(sound.graph(job.audio, job.max_seconds, alone=True)),
         *_audio_outputs(job.audio, "", job.max_seconds),
-        "-map", f"0:{job.audio.index}", "-t", _seconds(job.max_seconds), *_CLEAN,
-        "-c:a", "pcm_s16le", "-ar", str(job.sample_rate_hz), "-ac", str(job.audio.channels),
-        "-f", "s16le", "pipe:1",
+        "-map", f"0:{job.audio.index}", "-t", _seconds(job.max_seconds),
+        *sound.pcm(job.sample_rate_hz, job.audio.channels),
+    ]  # fmt: skip
+
+
+def loudness_pass(program: str, source: Source, audio: AudioPlan, seconds: float) -> list[str]:
+    """Measure the sound alone, as it will be delivered."""
+    chain = [*sound.chain(audio), loudness.filters(_seconds(seconds))]
+    return [
+        *_ffmpeg(program), *_input(source),
+        "-filter_complex", f"[0:{audio.index}]{','.join(chain)}[measured]",
+        "-map", "[measured]", "-f", "null", "-",
     ]  # fmt: skip
 
 
@@ -172,8 +181,6 @@ def still(program: str, segment: Path, at_seconds: float) -> list[str]:
     ]  # fmt: skip
 
 
-# The tags of a phone's recording say where it was made; none is copied.
-_CLEAN = ("-map_metadata", "-1", "-map_chapters", "-1")
 # JPEG files are BT.601 in full range, whatever the video was.
 _JPEG = "zscale=matrix=smpte170m:range=pc,format=yuvj420p"
 
@@ -193,6 +200,10 @@ def _input(source: Source) -> list[str]:
     return [*_guards(source.max_pixels, source.max_streams), "-i", f"file:{source.path}"]
 
 
+def _sound_graph(job: VideoPass) -> list[str]:
+    return [] if job.audio is None else sound.graph(job.audio, job.length_seconds)
+
+
 def _video_graph(job: VideoPass) -> list[str]:
     """Deinterlace, fix the rate, scale to the canvas; from there poster and a cascade of rungs.
 
@@ -209,17 +220,19 @@ def _video_graph(job: VideoPass) -> list[str]:
         "setsar=1",
         "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv",
         f"tpad=stop_mode=clone:stop_duration={_seconds(job.pad_seconds + TAIL_SLACK_SECONDS)}",
-        "split=2[canvas][still]" if job.storyboard is None else "split=3[canvas][still][sheets]",
     ]
-    sheets = [
-        f"[sheets]{storyboard.filters(board, _seconds(job.length_seconds), _JPEG)}[board]"
-        for board in (job.storyboard,)
-        if board is not None
-    ]
+    beside = [f"[still]select=gte(t\\,{_seconds(job.poster_at_seconds)}),{_JPEG}[poster]"]
+    if (board := job.storyboard) is not None:
+        made = storyboard.filters(board, _seconds(job.length_seconds), _JPEG)
+        beside.append(f"[sheets]{made}[board]")
+    if job.animated:
+        made = animated.filters(job.canvas, job.length_seconds)
+        beside.append(f"[moments]{made}[moving]")
+    taken = "".join(branch.partition("]")[0] + "]" for branch in beside)
+    chain.append(f"split={1 + len(beside)}[canvas]{taken}")
     return [
         f"[0:{job.index}]" + ",".join(chain),
-        f"[still]select=gte(t\\,{_seconds(job.poster_at_seconds)}),{_JPEG}[poster]",
-        *sheets,
+        *beside,
         *_cascade(job),
     ]
 
@@ -235,26 +248,6 @@ def _cascade(job: VideoPass) -> list[str]:
         graph.append(above + step + ends)
         above, size = f"[c{number}]", planned.size
     return graph
-
-
-def _audio_graph(audio: AudioPlan | None, *, alone: bool = False) -> list[str]:
-    """Stereo at 48 kHz from time zero, gaps filled, split for each bit rate.
-
-    Alone, it begins with its first sample, as its waveform does.
-    """
-    if audio is None:
-        return []
-    # swresample plays mono 3 dB lower on two speakers; copied, it stays as loud.
-    stereo = "pan=stereo|c0=c0|c1=c0" if audio.channels == 1 else "aformat=channel_layouts=stereo"
-    chain = [
-        *(["asetpts=PTS-STARTPTS"] if alone else []),
-        f"aresample={AUDIO_RATE_HZ}:async=1:first_pts=0",
-        stereo,
-    ]
-    if audio.pad_seconds > 0:
-        chain.append(f"apad=pad_dur={_seconds(audio.pad_seconds)}")
-    outputs = "".join(f"[a{number}]" for number in range(len(audio.kbps)))
-    return [f"[0:{audio.index}]{','.join(chain)},asplit={len(audio.kbps)}{outputs}"]
 
 
 def _video_encoder(job: VideoPass, rung: Rung) -> list[str]:
@@ -305,7 +298,3 @@ def _hls_muxer(name: str, folder: str) -> list[str]:
 
 def _rate(rate: Fraction) -> str:
     return f"{rate.numerator}/{rate.denominator}"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.6f}".rstrip("0").rstrip(".")

@@ -13,6 +13,7 @@ CONTENT_TYPES = {
     ".ts": "video/mp2t",
     ".jpg": "image/jpeg",
     ".vtt": "text/vtt",
+    ".webp": "image/webp",
     ".json": "application/json",
 }
 

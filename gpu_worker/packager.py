@@ -3,15 +3,16 @@
 import asyncio
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpu_worker import conformance, ffmpeg, ladder, plan
-from gpu_worker.contract import Encoder, Extras, MediaType, WorkerErrorCode
+from gpu_worker.contract import Encoder, MediaType, WorkerErrorCode
 from gpu_worker.errors import JobFailed, ProcessFailed, ProcessTimedOut
-from gpu_worker.extras import ExtrasMade
+from gpu_worker.extras import ExtrasMade, Pictures
 from gpu_worker.iframes import lines as iframe_lines
 from gpu_worker.iframes import make_iframes
+from gpu_worker.normalise import normalised
 from gpu_worker.playlist import (
     MediaPlaylist,
     Variant,
@@ -24,14 +25,15 @@ from gpu_worker.playlist import (
     target_duration,
 )
 from gpu_worker.preview import make_preview
-from gpu_worker.probe import UNREADABLE, MediaProbe, probe, progress_seconds, with_ends
+from gpu_worker.probe import UNREADABLE, MediaProbe, probe, with_ends
 from gpu_worker.process import TOO_MUCH_MEMORY, Limits, run
 from gpu_worker.sandbox import Room
 from gpu_worker.settings import EncodeSettings
+from gpu_worker.sound import AudioPlan
 from gpu_worker.thumbnail import ensure_poster
 from gpu_worker.tools import EncoderChoice, Tools
 from gpu_worker.transport import read_segment
-from gpu_worker.waveform import Waveform
+from gpu_worker.waveform import Heard, Waveform
 
 OnProgress = Callable[[float], None]
 """Takes the share of the encode that is done, 0 to 1."""
@@ -48,7 +50,7 @@ OUT_OF_MEMORY = ("Cannot allocate memory", "malloc of size")
 
 @dataclass(frozen=True)
 class Package:
-    """What was made. In `folder` are playlists and segments, `poster.jpg` or `waveform.json`,
+    """What was made. In `folder` are playlists and segments, `poster.jpg`, `waveform.json`,
     `conformance.json` and `extras.json` with what it names.
 
     `duration_seconds` is that of the renditions; `width` and `height` those of the largest.
@@ -129,12 +131,14 @@ class Packager:
     ) -> Package:
         timed = await with_ends(self.tools, source, found)
         job = plan.video_pass(source, timed, self.encoder.encoder, self.settings)
-
-        def report(chunk: bytes) -> None:
-            if (done := progress_seconds(chunk)) is not None:
-                on_progress(min(1.0, done / job.length_seconds))
-
-        await self._encode(ffmpeg.video_pass(self.tools.ffmpeg, job), source, folder, report)
+        made = ExtrasMade(folder)
+        if job.audio is not None:
+            audio = await normalised(
+                self.tools, self.settings, source, job.audio, seconds=job.length_seconds, made=made
+            )
+            job = replace(job, audio=audio)
+        heard = Heard(job, on_progress)
+        await self._encode(ffmpeg.video_pass(self.tools.ffmpeg, job), source, folder, heard.take)
         videos = [_produced(folder, planned.rung.name) for planned in job.rungs]
         segments = len(videos[0].segments)
         audios = {
@@ -146,12 +150,15 @@ class Packager:
         previewed = variants[job.rungs.index(ladder.preview_rung(job.rungs))]
         parts = [previewed.playlist, *list(audios.values())[:1]]
         await make_preview(self.tools, folder, parts)
-        _make_extras(folder, job, videos[0])
+        made.attempt("waveform", lambda: heard.write(folder))
+        seconds = videos[0].seconds
+        due = Pictures(job.storyboard, job.animated, job.canvas, seconds, job.frame_rate)
+        made.finish(job.audio, due)
         await asyncio.to_thread(conformance.check, folder)
         return Package(
             folder=folder,
             variants=variants,
-            duration_seconds=round(videos[0].seconds, 3),
+            duration_seconds=round(seconds, 3),
             encoder=self.encoder.encoder,
             encoder_note=self.encoder.note,
             probe=found.document,
@@ -163,6 +170,11 @@ class Packager:
         self, source: ffmpeg.Source, found: MediaProbe, folder: Path, on_progress: OnProgress
     ) -> Package:
         job = plan.audio_pass(source, found, self.settings)
+        made = ExtrasMade(folder)
+        audio = await normalised(
+            self.tools, self.settings, source, job.audio, seconds=job.max_seconds, made=made
+        )
+        job = replace(job, audio=audio)
         waveform = Waveform(job.sample_rate_hz, job.audio.channels)
         expected_seconds = found.duration_seconds
 
@@ -179,7 +191,7 @@ class Packager:
         variants = tuple(audio_variant(playlist, target) for playlist in playlists)
         (folder / "master.m3u8").write_text(render_multivariant(variants))
         await make_preview(self.tools, folder, playlists[:1])
-        ExtrasMade(folder).write(Extras())
+        made.finish(job.audio)
         await asyncio.to_thread(conformance.check, folder)
         return Package(
             folder=folder,
@@ -220,16 +232,6 @@ def _has_output(folder: Path) -> bool:
     return any(path.stat().st_size > 0 for path in folder.glob("*.ts"))
 
 
-def _make_extras(folder: Path, job: ffmpeg.VideoPass, video: MediaPlaylist) -> None:
-    made = ExtrasMade(folder)
-    board = None
-    if (wanted := job.storyboard) is not None:
-        board = made.attempt(
-            "storyboard", lambda: made.storyboard(wanted, video.seconds, job.frame_rate)
-        )
-    made.write(Extras(storyboard=board))
-
-
 def _finish_video(
     folder: Path,
     job: ffmpeg.VideoPass,
@@ -262,7 +264,7 @@ def _finish_video(
 
 
 def _produced_audio(
-    folder: Path, audio: ffmpeg.AudioPlan | None, prefix: str = "audio-"
+    folder: Path, audio: AudioPlan | None, prefix: str = "audio-"
 ) -> dict[int, MediaPlaylist]:
     """The audio renditions by their kilobits a second."""
     rates = () if audio is None else audio.kbps

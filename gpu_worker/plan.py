@@ -3,10 +3,11 @@
 from gpu_worker import colour, ladder, storyboard
 from gpu_worker.contract import MediaType, WorkerErrorCode
 from gpu_worker.errors import JobFailed
-from gpu_worker.ffmpeg import TAIL_SLACK_SECONDS, AudioPass, AudioPlan, Source, VideoPass
+from gpu_worker.ffmpeg import TAIL_SLACK_SECONDS, AudioPass, Source, VideoPass
 from gpu_worker.ladder import PlannedRung, Size
 from gpu_worker.probe import UNREADABLE, AudioStream, MediaProbe
 from gpu_worker.settings import EncodeSettings
+from gpu_worker.sound import AudioPlan
 from gpu_worker.tools import VideoEncoder
 
 POSTER_POSITION = 0.1
@@ -107,18 +108,25 @@ def video_pass(
         interlaced=video.interlaced,
         skip_seconds=skipped,
         pad_seconds=max(0.0, length - picture_end),
-        audio=None if found.audio is None else _sound(found.audio, rungs, length - sound_end),
+        audio=_sound(found.audio, rungs, length - sound_end, settings) if found.audio else None,
+        waveform_rate_hz=(
+            found.audio.sample_rate_hz if found.audio and settings.waveform_of_videos else None
+        ),
         storyboard=storyboard.plan(canvas, length) if settings.storyboard else None,
+        animated=settings.animated_preview,
     )
 
 
-def _sound(audio: AudioStream, rungs: tuple[PlannedRung, ...], missing: float) -> AudioPlan:
+def _sound(
+    audio: AudioStream, rungs: tuple[PlannedRung, ...], missing: float, settings: EncodeSettings
+) -> AudioPlan:
     """Each distinct bit rate of the rungs once, filled up with the `missing` seconds."""
     return AudioPlan(
         index=audio.index,
         channels=audio.channels,
         kbps=tuple(dict.fromkeys(planned.rung.audio_kbps for planned in rungs)),
         pad_seconds=max(0.0, missing) + TAIL_SLACK_SECONDS,
+        measured=settings.loudness != "off" or settings.loudness_target_lufs is not None,
     )
 
 
@@ -132,7 +140,12 @@ def audio_pass(source: Source, found: MediaProbe, settings: EncodeSettings) -> A
         raise ValueError("an audio pass needs an audio track")
     return AudioPass(
         source=source,
-        audio=AudioPlan(audio.index, audio.channels, ladder.AUDIO_ONLY_KBPS),
+        audio=AudioPlan(
+            audio.index,
+            audio.channels,
+            ladder.AUDIO_ONLY_KBPS,
+            measured=settings.loudness == "all" or settings.loudness_target_lufs is not None,
+        ),
         sample_rate_hz=audio.sample_rate_hz,
         max_seconds=settings.max_duration_seconds,
     )

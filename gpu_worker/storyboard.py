@@ -8,8 +8,8 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gpu_worker.contract import StoryboardFacts
-from gpu_worker.ladder import Size
+from gpu_worker.contract_extras import StoryboardFacts
+from gpu_worker.ladder import Size, within
 
 LONG_SIDE = 160
 SHORTEST_INTERVAL_SECONDS = 2
@@ -40,14 +40,8 @@ def plan(canvas: Size, length_seconds: float) -> Storyboard:
     interval = max(SHORTEST_INTERVAL_SECONDS, math.ceil(length_seconds / MOST_TILES))
     tiles = max(1, math.ceil(length_seconds / interval))
     columns = min(MOST_ACROSS, tiles)
-    return Storyboard(interval, columns, min(MOST_ACROSS, -(-tiles // columns)), _tile(canvas))
-
-
-def _tile(canvas: Size) -> Size:
-    """No larger than the picture itself, sides even."""
-    factor = min(Fraction(1), Fraction(LONG_SIDE, max(canvas.width, canvas.height)))
-    width, height = (max(2, round(side * factor / 2) * 2) for side in (canvas.width, canvas.height))
-    return Size(width, height)
+    rows = min(MOST_ACROSS, -(-tiles // columns))
+    return Storyboard(interval, columns, rows, within(canvas, LONG_SIDE))
 
 
 def filters(board: Storyboard, length_seconds: str, jpeg: str) -> str:

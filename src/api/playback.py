@@ -5,17 +5,17 @@ import logging
 import re
 import time
 from datetime import UTC, datetime
-from uuid import UUID
 
 from pydantic import ValidationError
 from starlette.responses import Response
 
 from api.operations import Call, answer
 from api.problems import ApiError
-from api.schemas import PlaybackOut
+from api.schemas import LoudnessOut, PlaybackOut
 from domain.errors import AccessDenied, InvalidTransition
 from domain.lifecycle import Status
-from gpu_worker.contract import Extras, OutputLayout
+from gpu_worker.contract import OutputLayout
+from gpu_worker.contract_extras import Extras, Loudness
 from infra import capability
 from infra.capability import Capability, CapabilityRefused
 from infra.object_storage import ObjectTooLarge
@@ -46,7 +46,8 @@ async def read_playback(call: Call) -> Response:
         Capability("play", row.id, row.transcoding_attempts, expires_s),
     )
     base = f"{settings.public_app_url}/api/playback/{token}"
-    extras = await _extras(call, row.creator_id, row.id)
+    layout = OutputLayout(row.creator_id, row.id)
+    extras = await _extras(call, layout)
     poster, waveform = row.thumbnail_key, row.waveform_key
     return answer(
         PlaybackOut(
@@ -55,20 +56,27 @@ async def read_playback(call: Call) -> Response:
             poster_url=await storage.presign_get(poster, ttl_s) if poster else None,
             waveform_url=await storage.presign_get(waveform, ttl_s) if waveform else None,
             storyboard_url=f"{base}/storyboard.vtt" if extras.storyboard else None,
+            animated_preview_url=(
+                await storage.presign_get(layout.animated, ttl_s) if extras.animated else None
+            ),
+            loudness=_loudness(extras.loudness),
             notes=list(extras.notes),
             expires_at=datetime.fromtimestamp(expires_s, UTC),
         )
     )
 
 
-async def _extras(call: Call, creator_id: str, media_id: UUID) -> Extras:
+def _loudness(told: Loudness | None) -> LoudnessOut | None:
+    return None if told is None else LoudnessOut.model_validate(told.model_dump())
+
+
+async def _extras(call: Call, layout: OutputLayout) -> Extras:
     """What the worker made besides; nothing where it was too old to say."""
-    key = OutputLayout(creator_id, media_id).extras
     try:
-        body = await call.services.storage.read(key, MAX_EXTRAS_BYTES)
+        body = await call.services.storage.read(layout.extras, MAX_EXTRAS_BYTES)
         return Extras() if body is None else Extras.model_validate_json(body)
     except (ObjectTooLarge, ValidationError):
-        logger.warning("the extras of %s cannot be read", media_id)
+        logger.warning("%s cannot be read", layout.extras)
         return Extras(notes=("The list of extras cannot be read.",))
 
 

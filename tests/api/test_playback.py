@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from gpu_worker.contract import Extras, StoryboardFacts
+from gpu_worker.contract_extras import AnimatedFacts, Extras, Loudness, StoryboardFacts
 from infra.capability import Capability, Purpose, mint
 from tests.api.studio import AUDIO, Studio
 
@@ -84,6 +84,10 @@ BOARD = StoryboardFacts(
     tile_height=90,
     sheets=("storyboard_000.jpg",),
 )
+
+
+MOVING = AnimatedFacts(bytes=9, width=320, height=180)
+LOUD = Loudness(integrated_lufs=-23.5, range_lu=4.2, true_peak_dbtp=-1.1, gain_db=2.0)
 
 
 def extras(**told: object) -> bytes:
@@ -185,16 +189,24 @@ async def test_every_range_of_a_segment_has_the_same_signed_url(studio: Studio) 
 async def test_a_storyboard_finds_its_sheets_in_the_private_bucket(studio: Studio) -> None:
     job = await studio.ready()
     put = studio.gpu.put
-    put(job.layout.extras, extras(storyboard=BOARD, notes=("waveform: no sound",)))
+    put(
+        job.layout.extras,
+        extras(storyboard=BOARD, animated=MOVING, loudness=LOUD, notes=("waveform: no sound",)),
+    )
     place = "storyboard_000.jpg#xywh=0,90,160,90"
     cue = f"WEBVTT\n\n00:00:00.000 --> 00:00:02.000\n{place}\n"
     put(f"{job.layout.prefix}storyboard.vtt", cue.encode())
     put(f"{job.layout.prefix}storyboard_000.jpg", b"a sheet")
+    put(job.layout.animated, b"an animal")
 
     urls = await playback(studio, job.media_id)
     answer = await load(studio, urls["storyboardUrl"])
 
+    assert (await studio.service.network.get(urls["animatedPreviewUrl"])).content == b"an animal"
     assert urls["notes"] == ["waveform: no sound"]
+    assert urls["loudness"] == {
+        "integratedLufs": -23.5, "rangeLu": 4.2, "truePeakDbtp": -1.1, "gainDb": 2.0
+    }  # fmt: skip
     assert answer.headers["content-type"].startswith("text/vtt")
     head, signed = answer.text.rstrip().rsplit("\n", 1)
     assert head + "\n" == cue.removesuffix(f"{place}\n")
@@ -220,7 +232,8 @@ async def test_extras_that_cannot_be_read_are_told_and_the_film_plays(
 async def test_an_output_of_an_older_worker_has_no_extras(studio: Studio) -> None:
     urls = await playback(studio, (await studio.ready()).media_id)
 
-    assert (urls["storyboardUrl"], urls["notes"]) == (None, [])
+    assert (urls["storyboardUrl"], urls["animatedPreviewUrl"]) == (None, None)
+    assert (urls["loudness"], urls["notes"]) == (None, [])
 
 
 def uris_of_text(text: str) -> list[str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from gpu_worker import storyboard
-from gpu_worker.contract import EXTRAS_NAME, Extras
+from gpu_worker.contract import EXTRAS_NAME
+from gpu_worker.contract_extras import Extras
 from gpu_worker.extras import ExtrasMade
 from gpu_worker.ladder import Size
 from gpu_worker.storyboard import Storyboard
