@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from gpu_worker import doctor, ffmpeg, manifest
 from gpu_worker.contract import (
     CONFORMANCE_NAME,
+    EXTRAS_NAME,
     CreatorId,
     JobInput,
     Manifest,
@@ -170,6 +171,7 @@ def _tell(made: Manifest, out: Path, *, as_json: bool) -> None:
         "preview": made.hls_preview_key,
         "thumbnail": made.thumbnail_key,
         "waveform": made.waveform_key,
+        "extras": made.hls_master_key.replace("master.m3u8", EXTRAS_NAME),
         "conformance": made.hls_master_key.replace("master.m3u8", CONFORMANCE_NAME),
         "manifest": made.hls_master_key.replace("master.m3u8", "manifest.json"),
     }

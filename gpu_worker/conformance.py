@@ -16,7 +16,7 @@ from gpu_worker.produced import NotPlayable, Output, load
 from gpu_worker.rules import RFC, RULES
 
 MOST_DETAILS = 3
-REFUSED = "The converted file did not pass our playback checks; a retry may help."
+NOT_PLAYABLE = "The converted file did not pass our playback checks; a retry may help."
 READABLE_ID = "rfc8216-4.1"
 READABLE = "all playlists and segments that are named are there and readable"
 
@@ -63,7 +63,7 @@ def check(folder: Path) -> None:
     if report.broken:
         raise JobFailed(
             WorkerErrorCode.OUTPUT_INVALID,
-            REFUSED,
+            NOT_PLAYABLE,
             "\n".join(f"{result.id}: {result.detail}" for result in report.broken),
         )
 

@@ -21,6 +21,8 @@ MANIFEST_SCHEMA_VERSION: Literal[2] = 2
 
 CONFORMANCE_NAME = "conformance.json"
 """Under an item's prefix: which rules of HLS its output was held against."""
+EXTRAS_NAME = "extras.json"
+"""Under an item's prefix: see `contract_extras.py`. Outputs of older workers have none."""
 
 MediaType = Literal["video", "audio"]
 Encoder = Literal["h264_nvenc", "libx264", "aac"]
@@ -31,8 +33,6 @@ JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
 """RunPod's id of a job. All that were ever seen look like `eaebd6e7-…-u1`; it goes into paths."""
 CreatorId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """A creator's id becomes the first part of every key, so it can hold neither `/` nor `.`."""
-
-
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 """A number that is counted or measured; what a database's integer holds."""
 Visible = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,150}$")]
@@ -64,6 +64,8 @@ class OutputLayout:
         self.manifest = f"{self.prefix}manifest.json"
         self.preview = f"{self.prefix}preview/preview.m3u8"
         self.conformance = f"{self.prefix}{CONFORMANCE_NAME}"
+        self.extras = f"{self.prefix}{EXTRAS_NAME}"
+        self.animated = f"{self.prefix}animated.webp"
         self.thumbnail = f"{creator_id}/thumbnails/media/{media_id}/auto-generated.jpg"
         self.waveform = f"{creator_id}/waveforms/{media_id}/waveform.json"
 

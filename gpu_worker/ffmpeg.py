@@ -9,16 +9,27 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from gpu_worker import colour, cuda, encoders, fragmented
+from gpu_worker import (
+    animated,
+    cuda,
+    encoders,
+    fragmented,
+    loudness,
+    sound,
+    storyboard,
+    video_graph,
+)
 from gpu_worker.colour import PRODUCED, Colour
 from gpu_worker.ladder import PlannedRung, Size
+from gpu_worker.sound import CLEAN as _CLEAN
+from gpu_worker.sound import AudioPlan
+from gpu_worker.sound import seconds as _seconds
+from gpu_worker.storyboard import Storyboard
+from gpu_worker.video_graph import JPEG
 
-AUDIO_RATE_HZ = 48_000
 START_OFFSET_SECONDS = 10
 """Room below the first picture for negative decoding times and for AAC's priming frame. Without
 it each muxer shifts its own rendition, and sound and picture start apart."""
-TAIL_SLACK_SECONDS = 0.25
-"""Containers overstate the length of a stream by some frames: that much is filled."""
 
 # No hls, dash, concat or image sequences: those open other files than the one they are in.
 DEMUXERS = (
@@ -39,16 +50,6 @@ class Source:
     path: Path
     max_pixels: int
     max_streams: int = MAX_STREAMS
-
-
-@dataclass(frozen=True)
-class AudioPlan:
-    """One audio track of the source and the rates it is encoded at, once each."""
-
-    index: int
-    channels: int
-    kbps: tuple[int, ...]
-    pad_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ class VideoPass:
     """Of sound before the first picture, which is left out."""
     pad_seconds: float = 0.0
     audio: AudioPlan | None = None
+    storyboard: Storyboard | None = None
+    animated: bool = False
+    waveform_rate_hz: int | None = None
+    """The sound's own; None without sound, or where no waveform is wanted of it."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +114,15 @@ def measure_end(program: str, source: Source, index: int) -> list[str]:
 def video_pass(program: str, job: VideoPass) -> list[str]:
     """All renditions and the poster from one decode, written below the current directory.
 
-    Progress goes to stdout.
+    To stdout goes the PCM of the waveform, as in :func:`audio_pass`, or progress without one.
     """
+    progress = ["-progress", "pipe:1", "-stats_period", "0.5"]
     argv = [
-        *_ffmpeg(program), "-progress", "pipe:1", "-stats_period", "0.5",
+        *_ffmpeg(program), *(progress if job.waveform_rate_hz is None else []),
         *([cuda.STRICT, *cuda.INPUT] if job.on_gpu else []),
         *(["-itsoffset", f"-{_seconds(job.skip_seconds)}"] if job.skip_seconds else []),
         *_input(job.source),
-        "-filter_complex", ";".join([*_video_graph(job), *_audio_graph(job.audio)]),
+        "-filter_complex", ";".join([*video_graph.chains(job), *_sound_graph(job)]),
     ]  # fmt: skip
     for number, planned in enumerate(job.rungs):
         argv += ["-map", f"[v{number}]"]
@@ -129,6 +135,12 @@ def video_pass(program: str, job: VideoPass) -> list[str]:
         argv += fragmented.muxer(planned, SEGMENT_SECONDS)
     if job.audio is not None:
         argv += _audio_outputs(job.audio, "audio-", job.length_seconds)
+        if job.waveform_rate_hz is not None:
+            argv += sound.waveform(job.audio, job.waveform_rate_hz, job.length_seconds)
+    if job.storyboard is not None:
+        argv += ["-map", "[board]", *_CLEAN, *storyboard.output()]
+    if job.animated:
+        argv += ["-map", "[moving]", *_CLEAN, *animated.output()]
     argv += ["-map", "[poster]", "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "3", *_CLEAN]
     return [*argv, "-f", "image2", "-update", "1", "poster.jpg"]
 
@@ -140,11 +152,20 @@ def audio_pass(program: str, job: AudioPass) -> list[str]:
     """
     return [
         *_ffmpeg(program), *_input(job.source),
-        "-filter_complex", ";".join(_audio_graph(job.audio, alone=True)),
+        "-filter_complex", ";".join(sound.graph(job.audio, job.max_seconds, alone=True)),
         *_audio_outputs(job.audio, "", job.max_seconds),
-        "-map", f"0:{job.audio.index}", "-t", _seconds(job.max_seconds), *_CLEAN,
-        "-c:a", "pcm_s16le", "-ar", str(job.sample_rate_hz), "-ac", str(job.audio.channels),
-        "-f", "s16le", "pipe:1",
+        "-map", f"0:{job.audio.index}", "-t", _seconds(job.max_seconds),
+        *sound.pcm(job.sample_rate_hz, job.audio.channels),
+    ]  # fmt: skip
+
+
+def loudness_pass(program: str, source: Source, audio: AudioPlan, seconds: float) -> list[str]:
+    """Measure the sound alone, as it will be delivered."""
+    chain = [*sound.chain(audio), loudness.filters(_seconds(seconds))]
+    return [
+        *_ffmpeg(program), *_input(source),
+        "-filter_complex", f"[0:{audio.index}]{','.join(chain)}[measured]",
+        "-map", "[measured]", "-f", "null", "-",
     ]  # fmt: skip
 
 
@@ -166,15 +187,9 @@ def still(program: str, segment: Path, at_seconds: float) -> list[str]:
     return [
         *_ffmpeg(program), "-ss", _seconds(at_seconds),
         "-protocol_whitelist", "file", "-f", "mpegts", "-i", f"file:{segment}",
-        "-map", "0:v:0", "-vf", _JPEG, "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "3", *_CLEAN,
+        "-map", "0:v:0", "-vf", JPEG, "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "3", *_CLEAN,
         "-f", "image2", "-update", "1", "poster.jpg",
     ]  # fmt: skip
-
-
-# The tags of a phone's recording say where it was made; none is copied.
-_CLEAN = ("-map_metadata", "-1", "-map_chapters", "-1")
-# JPEG files are BT.601 in full range, whatever the video was.
-_JPEG = "zscale=matrix=smpte170m:range=pc,format=yuvj420p"
 
 
 def _ffmpeg(program: str) -> list[str]:
@@ -192,76 +207,8 @@ def _input(source: Source) -> list[str]:
     return [*_guards(source.max_pixels, source.max_streams), "-i", f"file:{source.path}"]
 
 
-def _video_graph(job: VideoPass) -> list[str]:
-    """Deinterlace, fix the rate, scale to the canvas; from there poster and a cascade of rungs.
-
-    ffmpeg itself has turned the picture upright before this.
-    """
-    deinterlace = cuda.DEINTERLACE if job.on_gpu else "bwdif=mode=send_frame:deint=interlaced"
-    chain = [
-        *([deinterlace] if job.interlaced else []),
-        # Repeats frames over gaps: every rendition then has a key frame on every boundary.
-        f"fps={_rate(job.frame_rate)}:start_time=0",
-        # Or a frame that claims to come days later is filled up to, for an output without `-t`.
-        f"trim=end={_seconds(float(job.length_seconds + 1 / job.frame_rate))}",
-        *(cuda.to_canvas(job.canvas) if job.on_gpu else _to_canvas(job)),
-        "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv",
-        f"tpad=stop_mode=clone:stop_duration={_seconds(job.pad_seconds + TAIL_SLACK_SECONDS)}",
-        "split=2[canvas][still]",
-    ]
-    return [
-        f"[0:{job.index}]" + ",".join(chain),
-        f"[still]{_poster(job)},{_JPEG}[poster]",
-        *_cascade(job),
-    ]
-
-
-def _to_canvas(job: VideoPass) -> list[str]:
-    size = f"{job.canvas.width}:{job.canvas.height}"
-    return [*colour.to_bt709(job.colour, size), "format=yuv420p", "setsar=1"]
-
-
-def _poster(job: VideoPass) -> str:
-    at = _seconds(job.poster_at_seconds)
-    if job.on_gpu:
-        return f"{cuda.first_from(at)},{cuda.DOWNLOAD}"
-    return f"select=gte(t\\,{at})"
-
-
-def _cascade(job: VideoPass) -> list[str]:
-    """Each rung scaled from the one above: as good, and far less to read than the canvas."""
-    graph, above, size = [], "[canvas]", job.canvas
-    last = len(job.rungs) - 1
-    for number, planned in enumerate(job.rungs):
-        plain = f"scale={planned.size.width}:{planned.size.height}"
-        scale = cuda.scale(planned.size) if job.on_gpu else plain
-        step = "null," if planned.size == size else f"{scale},setsar=1,"
-        labels = [f"[v{number}]", f"[h{number}]"] if job.hevc else [f"[v{number}]"]
-        labels += [] if number == last else [f"[c{number}]"]
-        ends = "null" if len(labels) == 1 else f"split={len(labels)}"
-        graph.append(above + step + ends + "".join(labels))
-        above, size = f"[c{number}]", planned.size
-    return graph
-
-
-def _audio_graph(audio: AudioPlan | None, *, alone: bool = False) -> list[str]:
-    """Stereo at 48 kHz from time zero, gaps filled, split for each bit rate.
-
-    Alone, it begins with its first sample, as its waveform does.
-    """
-    if audio is None:
-        return []
-    # swresample plays mono 3 dB lower on two speakers; copied, it stays as loud.
-    stereo = "pan=stereo|c0=c0|c1=c0" if audio.channels == 1 else "aformat=channel_layouts=stereo"
-    chain = [
-        *(["asetpts=PTS-STARTPTS"] if alone else []),
-        f"aresample={AUDIO_RATE_HZ}:async=1:first_pts=0",
-        stereo,
-    ]
-    if audio.pad_seconds > 0:
-        chain.append(f"apad=pad_dur={_seconds(audio.pad_seconds)}")
-    outputs = "".join(f"[a{number}]" for number in range(len(audio.kbps)))
-    return [f"[0:{audio.index}]{','.join(chain)},asplit={len(audio.kbps)}{outputs}"]
+def _sound_graph(job: VideoPass) -> list[str]:
+    return [] if job.audio is None else sound.graph(job.audio, job.length_seconds)
 
 
 def _audio_outputs(audio: AudioPlan, prefix: str, length_seconds: float) -> list[str]:
@@ -289,11 +236,3 @@ def _hls_muxer(name: str, folder: str) -> list[str]:
         "-hls_playlist_type", "vod", "-hls_segment_filename", f"{folder}{name}_%03d.ts",
         f"{folder}{name}.m3u8",
     ]  # fmt: skip
-
-
-def _rate(rate: Fraction) -> str:
-    return f"{rate.numerator}/{rate.denominator}"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.6f}".rstrip("0").rstrip(".")

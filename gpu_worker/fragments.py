@@ -117,6 +117,7 @@ def read_fragment(path: Path, initialisation: Initialisation) -> Segment:
         presented=np.rint((decoded + offsets) * clock).astype(np.int64),
         decoded=np.rint(decoded * clock).astype(np.int64),
         idr=sync,
+        extents=np.zeros((len(sync), 2), dtype=np.int64),  # I-frame playlists list no fragments
         sps=frozenset({initialisation.hevc}),
         sounds=(),
         adts=frozenset(),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gpu_worker import fragmented
-from gpu_worker.conformance import REFUSED
+from gpu_worker.conformance import NOT_PLAYABLE
 from gpu_worker.contract import WorkerErrorCode
 from gpu_worker.errors import JobFailed
 from gpu_worker.fragments import move, read_fragment, read_initialisation
@@ -25,7 +25,7 @@ def finish(
     try:
         return _finished(folder, rungs, beside)
     except (OSError, ValueError) as error:
-        raise JobFailed(WorkerErrorCode.OUTPUT_INVALID, REFUSED, str(error)) from error
+        raise JobFailed(WorkerErrorCode.OUTPUT_INVALID, NOT_PLAYABLE, str(error)) from error
 
 
 def _finished(

@@ -128,6 +128,13 @@ def _scaled(display: Size, short_side: int, *, upscale: bool) -> Size:
     return Size(_even(display.width * factor), _even(display.height * factor))
 
 
+def within(size: Size, long_side: int) -> Size:
+    """`size` with a longer side of at most that, both sides even, ratio kept."""
+    factor = min(Fraction(1), Fraction(long_side, max(size.width, size.height)))
+    width, height = (max(2, round(side * factor / 2) * 2) for side in (size.width, size.height))
+    return Size(width, height)
+
+
 def _even(side: Fraction) -> int:
     """The nearest even number, never above a side that is whole: odd sources lose a line."""
     below = int(side) // 2 * 2

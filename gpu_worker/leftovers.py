@@ -5,9 +5,9 @@ from pathlib import Path
 
 from gpu_worker.contract import WorkerErrorCode
 from gpu_worker.errors import JobFailed
-from gpu_worker.ffmpeg import AudioPlan
 from gpu_worker.playlist import MediaPlaylist, read_media_playlist
 from gpu_worker.probe import UNREADABLE
+from gpu_worker.sound import AudioPlan
 from gpu_worker.transport import read_segment
 
 

@@ -14,6 +14,8 @@ CONTENT_TYPES = {
     ".m4s": "video/iso.segment",
     ".mp4": "video/mp4",
     ".jpg": "image/jpeg",
+    ".vtt": "text/vtt",
+    ".webp": "image/webp",
     ".json": "application/json",
 }
 

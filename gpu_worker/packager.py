@@ -4,34 +4,34 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
-from gpu_worker import conformance, ffmpeg, hevc, ladder, plan
+from gpu_worker import conformance, ffmpeg, ladder, plan
 from gpu_worker.contract import Encoder, MediaType, WorkerErrorCode
+from gpu_worker.ends import with_ends
 from gpu_worker.errors import JobFailed, ProcessFailed, ProcessTimedOut
-from gpu_worker.leftovers import codecs_of, empty, has_output, produced, produced_audio
+from gpu_worker.extras import ExtrasMade, Pictures
+from gpu_worker.finishing import finish_video, write_media
+from gpu_worker.leftovers import empty, has_output, produced, produced_audio
+from gpu_worker.normalise import normalised
 from gpu_worker.pipelines import by, first_way, way_after
 from gpu_worker.playlist import (
-    MediaPlaylist,
     Variant,
     audio_variant,
     join_tail,
-    measured_variant,
-    render_media,
     render_multivariant,
     target_duration,
 )
 from gpu_worker.preview import make_preview
-from gpu_worker.probe import UNREADABLE, MediaProbe, probe, progress_seconds, with_ends
+from gpu_worker.probe import UNREADABLE, MediaProbe, probe
 from gpu_worker.process import Limits, run
 from gpu_worker.sandbox import Room
 from gpu_worker.settings import EncodeSettings
-from gpu_worker.thinning import remove_unused, worth_keeping
 from gpu_worker.thumbnail import ensure_poster
 from gpu_worker.tools import EncoderChoice, Tools
 from gpu_worker.verdict import job_failed
-from gpu_worker.waveform import Waveform
+from gpu_worker.waveform import Heard, Waveform
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +45,8 @@ TOO_MANY_ERRORS = 69
 
 @dataclass(frozen=True)
 class Package:
-    """What was made. In `folder` are playlists and segments, `poster.jpg` or `waveform.json`, and
-    `conformance.json`.
+    """What was made. In `folder` are playlists and segments, `poster.jpg`, `waveform.json`,
+    `conformance.json` and `extras.json` with what it names.
 
     `duration_seconds` is that of the renditions; `width` and `height` those of the largest.
     """
@@ -61,6 +61,16 @@ class Package:
     height: int | None = None
     tries: int = 1
     """More than one: segments of an earlier try had the same names, and may be in the bucket."""
+
+
+class _Work(NamedTuple):
+    """A video to convert: planned, probed, what is to be told of it, and where to."""
+
+    job: ffmpeg.VideoPass
+    found: MediaProbe
+    notes: tuple[str, ...]
+    folder: Path
+    on_progress: OnProgress
 
 
 @dataclass(frozen=True)
@@ -111,45 +121,36 @@ class Packager:
     ) -> Package:
         timed = await with_ends(self.tools, source, found)
         job = plan.video_pass(source, timed, self.encoder.encoder, self.settings)
+        notes: tuple[str, ...] = ()
+        if job.audio is not None:
+            made = ExtrasMade(folder)
+            audio = await normalised(
+                self.tools, self.settings, source, job.audio, seconds=job.length_seconds, made=made
+            )
+            job, notes = replace(job, audio=audio), tuple(made.notes)
         way = first_way(self.encoder, timed, job.canvas)
-        return await self._video_somehow(way, job, found, folder, on_progress)
+        work = _Work(job, found, notes, folder, on_progress)
+        return await self._video_somehow(way, work)
 
-    async def _video_somehow(
-        self,
-        way: EncoderChoice,
-        job: ffmpeg.VideoPass,
-        found: MediaProbe,
-        folder: Path,
-        on_progress: OnProgress,
-    ) -> Package:
+    async def _video_somehow(self, way: EncoderChoice, work: _Work) -> Package:
         """By `way` or one after it; what a way that failed has left is removed first."""
         try:
-            return await self._video_by(way, job, found, folder, on_progress)
+            return await self._video_by(way, work)
         except (ProcessFailed, JobFailed) as failure:
             further = way_after(way, failure)
             if further is None:
                 raise
         logger.warning("starting over: %s", further.note)
-        await asyncio.to_thread(empty, folder)
-        made = await self._video_somehow(further, job, found, folder, on_progress)
+        await asyncio.to_thread(empty, work.folder)
+        made = await self._video_somehow(further, work)
         return replace(made, tries=made.tries + 1)
 
-    async def _video_by(
-        self,
-        way: EncoderChoice,
-        planned: ffmpeg.VideoPass,
-        found: MediaProbe,
-        folder: Path,
-        on_progress: OnProgress,
-    ) -> Package:
-        job = by(way, planned)
-
-        def report(chunk: bytes) -> None:
-            if (done := progress_seconds(chunk)) is not None:
-                on_progress(min(1.0, done / job.length_seconds))
-
+    async def _video_by(self, way: EncoderChoice, work: _Work) -> Package:
+        job, folder = by(way, work.job), work.folder
+        made = ExtrasMade(folder, work.notes)
+        heard = Heard(job, work.on_progress)
         argv = ffmpeg.video_pass(self.tools.ffmpeg, job)
-        await self._encode(argv, job.source, folder, report)
+        await self._encode(argv, job.source, folder, heard.take)
         videos = [produced(folder, planned.rung.name) for planned in job.rungs]
         segments = len(videos[0].segments)
         audios = {
@@ -158,20 +159,24 @@ class Packager:
         }
         await ensure_poster(self.tools, folder, videos[0])
         step = self.settings.min_rung_step
-        variants = _finish_video(folder, job, videos, audios, step)
+        variants = finish_video(folder, job, videos, audios, step)
         kept = {variant.playlist.name: variant for variant in variants}
         rungs = tuple(planned for planned in job.rungs if planned.rung.name in kept)
         previewed = kept[ladder.preview_rung(rungs).rung.name]
         parts = [previewed.playlist, *list(audios.values())[:1]]
         await make_preview(self.tools, folder, parts)
+        made.attempt("waveform", lambda: heard.write(folder))
+        seconds = videos[0].seconds
+        due = Pictures(job.storyboard, job.animated, job.canvas, seconds, job.frame_rate)
+        made.finish(job.audio, due)
         await asyncio.to_thread(conformance.check, folder)
         return Package(
             folder=folder,
             variants=variants,
-            duration_seconds=round(videos[0].seconds, 3),
+            duration_seconds=round(seconds, 3),
             encoder=way.encoder,
             encoder_note=way.note,
-            probe=found.document,
+            probe=work.found.document,
             width=job.rungs[0].size.width,
             height=job.rungs[0].size.height,
         )
@@ -180,6 +185,11 @@ class Packager:
         self, source: ffmpeg.Source, found: MediaProbe, folder: Path, on_progress: OnProgress
     ) -> Package:
         job = plan.audio_pass(source, found, self.settings)
+        made = ExtrasMade(folder)
+        audio = await normalised(
+            self.tools, self.settings, source, job.audio, seconds=job.max_seconds, made=made
+        )
+        job = replace(job, audio=audio)
         waveform = Waveform(job.sample_rate_hz, job.audio.channels)
         expected_seconds = found.duration_seconds
 
@@ -193,10 +203,11 @@ class Packager:
         waveform.write(folder / "waveform.json")
         playlists = list(produced_audio(folder, job.audio, prefix="").values())
         target = target_duration(playlists)
-        _write_media(folder, playlists, target)
+        write_media(folder, playlists, target)
         variants = tuple(audio_variant(playlist, target) for playlist in playlists)
         (folder / "master.m3u8").write_text(render_multivariant(variants))
         await make_preview(self.tools, folder, playlists[:1])
+        made.finish(job.audio)
         await asyncio.to_thread(conformance.check, folder)
         return Package(
             folder=folder,
@@ -231,46 +242,3 @@ class Packager:
                     WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, failure.stderr_tail
                 ) from failure
             raise
-
-
-def _finish_video(
-    folder: Path,
-    job: ffmpeg.VideoPass,
-    videos: list[MediaPlaylist],
-    audios: dict[int, MediaPlaylist],
-    step: float | None,
-) -> tuple[Variant, ...]:
-    """Write the playlists of the renditions that are kept, and the multivariant playlist."""
-    made = [(video, codecs_of(folder, video)) for video in videos]
-    beside = hevc.finish(folder, job.rungs, videos[0]) if job.hevc else []
-    everything = [*(video for video, _ in (*made, *beside)), *audios.values()]
-    target = target_duration(everything)
-    ladders = [
-        tuple(
-            measured_variant(
-                video,
-                target,
-                video_codecs=told,
-                width=planned.size.width,
-                height=planned.size.height,
-                frame_rate=float(job.frame_rate),
-                audio=audios.get(planned.rung.audio_kbps),
-            )
-            for planned, (video, told) in zip(job.rungs, renditions, strict=True)
-        )
-        for renditions in filter(None, (made, beside))
-    ]
-    if step is not None:
-        ladders = [worth_keeping(variants, step) for variants in ladders]
-    variants = tuple(chain.from_iterable(ladders))
-    if step is not None:
-        everything = remove_unused(folder, variants, everything)
-    _write_media(folder, everything, target)
-    (folder / "master.m3u8").write_text(render_multivariant(variants))
-    return variants
-
-
-def _write_media(folder: Path, playlists: list[MediaPlaylist], target_seconds: int) -> None:
-    """Write all media playlists with one target duration."""
-    for playlist in playlists:
-        (folder / playlist.uri).write_text(render_media(playlist, target_seconds))

@@ -1,19 +1,14 @@
 """From what was probed to what ffmpeg is asked to do. Pure."""
 
-from gpu_worker import colour, ladder
+from gpu_worker import colour, ladder, storyboard
 from gpu_worker.contract import MediaType, WorkerErrorCode
 from gpu_worker.errors import JobFailed
-from gpu_worker.ffmpeg import (
-    TAIL_SLACK_SECONDS,
-    AudioPass,
-    AudioPlan,
-    Source,
-    VideoEncoder,
-    VideoPass,
-)
+from gpu_worker.ffmpeg import AudioPass, Source, VideoEncoder, VideoPass
 from gpu_worker.ladder import PlannedRung, Size
 from gpu_worker.probe import UNREADABLE, AudioStream, MediaProbe
 from gpu_worker.settings import EncodeSettings
+from gpu_worker.sound import AudioPlan
+from gpu_worker.video_graph import TAIL_SLACK_SECONDS
 
 POSTER_POSITION = 0.1
 SOUND_LEADS_SECONDS = 0.1
@@ -98,10 +93,11 @@ def video_pass(
     outlasts = sound_end > picture_end + SOUND_OUTLASTS_SECONDS
     length = min(sound_end if outlasts else picture_end, settings.max_duration_seconds)
     rungs = ladder.plan(video.display, force_full=settings.force_full_ladder)
+    canvas = rungs[0].size if settings.force_full_ladder else ladder.canvas(video.display)
     return VideoPass(
         source=source,
         index=video.index,
-        canvas=rungs[0].size if settings.force_full_ladder else ladder.canvas(video.display),
+        canvas=canvas,
         rungs=rungs,
         frame_rate=ladder.output_rate(video.average_rate, video.nominal_rate),
         length_seconds=length,
@@ -113,17 +109,25 @@ def video_pass(
         interlaced=video.interlaced,
         skip_seconds=skipped,
         pad_seconds=max(0.0, length - picture_end),
-        audio=None if found.audio is None else _sound(found.audio, rungs, length - sound_end),
+        audio=_sound(found.audio, rungs, length - sound_end, settings) if found.audio else None,
+        waveform_rate_hz=(
+            found.audio.sample_rate_hz if found.audio and settings.waveform_of_videos else None
+        ),
+        storyboard=storyboard.plan(canvas, length) if settings.storyboard else None,
+        animated=settings.animated_preview,
     )
 
 
-def _sound(audio: AudioStream, rungs: tuple[PlannedRung, ...], missing: float) -> AudioPlan:
+def _sound(
+    audio: AudioStream, rungs: tuple[PlannedRung, ...], missing: float, settings: EncodeSettings
+) -> AudioPlan:
     """Each distinct bit rate of the rungs once, filled up with the `missing` seconds."""
     return AudioPlan(
         index=audio.index,
         channels=audio.channels,
         kbps=tuple(dict.fromkeys(planned.rung.audio_kbps for planned in rungs)),
         pad_seconds=max(0.0, missing) + TAIL_SLACK_SECONDS,
+        measured=settings.loudness != "off" or settings.loudness_target_lufs is not None,
     )
 
 
@@ -137,7 +141,12 @@ def audio_pass(source: Source, found: MediaProbe, settings: EncodeSettings) -> A
         raise ValueError("an audio pass needs an audio track")
     return AudioPass(
         source=source,
-        audio=AudioPlan(audio.index, audio.channels, ladder.AUDIO_ONLY_KBPS),
+        audio=AudioPlan(
+            audio.index,
+            audio.channels,
+            ladder.AUDIO_ONLY_KBPS,
+            measured=settings.loudness == "all" or settings.loudness_target_lufs is not None,
+        ),
         sample_rate_hz=audio.sample_rate_hz,
         max_seconds=settings.max_duration_seconds,
     )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -16,7 +16,6 @@ from gpu_worker.sandbox import Room
 from gpu_worker.tools import Tools
 
 PROBE_LIMITS = Limits(wall_s=60, cpu_s=60, file_bytes=1024**2)
-MEASURE_LIMITS = Limits(wall_s=300, cpu_s=300, file_bytes=1024**2)
 UNREADABLE = (
     "This file is not a video or audio file we can read. "
     "It may be damaged or of another kind; please export it again, "
@@ -25,8 +24,6 @@ UNREADABLE = (
 GUESSED_LENGTHS = frozenset({"mpeg", "asf"})
 """Formats that do not say how long a track is: ffprobe's figure is a guess, some frames off."""
 LATE_SECONDS = 0.1
-REORDERED_FRAMES = 3
-"""How many of the last frames' times may be missing where frames are stored out of order."""
 NOT_KEPT = frozenset({"packets", "tags", "filename"})
 """Tags hold places and names; the file's name is that of a temporary file."""
 Json = Mapping[str, Any]
@@ -83,7 +80,7 @@ async def probe(tools: Tools, source: ffmpeg.Source) -> MediaProbe:
     """Describe `source`. Raises `input_unreadable` when ffprobe makes nothing of it."""
     argv = ffmpeg.ffprobe(tools.ffprobe, source)
     try:
-        done = await _run(tools, argv, source, PROBE_LIMITS)
+        done = await ask(tools, argv, source, PROBE_LIMITS)
         return read(json.loads(done.stdout))
     except ProcessFailed as failure:
         if "exceeds max_streams" in failure.stderr_tail:
@@ -127,64 +124,10 @@ def read(document: Json) -> MediaProbe:
     )
 
 
-async def with_ends(tools: Tools, source: ffmpeg.Source, found: MediaProbe) -> MediaProbe:
-    """`found` with the ends of both tracks, measured where the container does not say.
-
-    Raises `input_unreadable` when the picture has no length at all.
-    """
-    video, audio = found.video, found.audio
-    if video is not None and not video.end_seconds:
-        video = replace(video, end_seconds=await _measured_picture(tools, source, video))
-    if audio is not None and not audio.end_seconds:
-        at, _ = await _measured(tools, source, audio.index)
-        audio = replace(audio, end_seconds=at or 0.0)
-    if video is not None and not video.end_seconds:
-        raise JobFailed(WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, "the video has no length")
-    return replace(found, video=video, audio=audio)
-
-
-async def _measured_picture(tools: Tools, source: ffmpeg.Source, video: VideoStream) -> float:
-    """Where the last frame ends: by its time stamp, or by count when it or some have none."""
-    at, frames = await _measured(tools, source, video.index)
-    rate = video.average_rate or video.nominal_rate
-    if not rate:
-        return at or 0.0
-    counted = video.start_seconds + float(frames / rate)
-    if at is None:
-        return counted
-    # Fields that are stored one by one count twice: a count is not believed further than that.
-    return counted if at < counted <= at + float(REORDERED_FRAMES / rate) else at
-
-
-async def _measured(tools: Tools, source: ffmpeg.Source, index: int) -> tuple[float | None, int]:
-    """The time at a stream's end, if it has times, and its number of packets."""
-    argv = ffmpeg.measure_end(tools.ffmpeg, source, index)
-    try:
-        done = await _run(tools, argv, source, MEASURE_LIMITS)
-    except (ProcessFailed, ProcessTimedOut) as failure:
-        raise JobFailed(
-            WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, failure.stderr_tail
-        ) from failure
-    return progress_seconds(done.stdout), int(_progress(done.stdout, b"frame") or 0)
-
-
-async def _run(tools: Tools, argv: list[str], source: ffmpeg.Source, limits: Limits) -> Completed:
+async def ask(tools: Tools, argv: list[str], source: ffmpeg.Source, limits: Limits) -> Completed:
+    """Run a program that only reads the source."""
     room = Room(source.path.parent, (source.path,))
     return await run(argv, sandbox=tools.sandbox, room=room, limits=limits)
-
-
-def progress_seconds(chunk: bytes) -> float | None:
-    """The last `out_time_us` in a piece of `-progress` output, in seconds."""
-    microseconds = _progress(chunk, b"out_time_us")
-    return None if microseconds is None else int(microseconds) / 1e6
-
-
-def _progress(chunk: bytes, wanted: bytes) -> bytes | None:
-    for line in reversed(chunk.splitlines()):
-        name, _, value = line.partition(b"=")
-        if name == wanted and value.strip().isdigit():
-            return value.strip()
-    return None
 
 
 def _chosen(streams: Iterable[Json]) -> Json | None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from gpu_worker.fragments import read_fragment, read_initialisation
 from gpu_worker.transport import CLOCK_HZ, Segment, Ticks, after, read_segment
+from gpu_worker.trickplay import IFrames, listed_iframes
 
 LISTED_BYTES = 16 * 1024**2
 """Far more than the playlist of the longest film has."""
@@ -148,6 +149,7 @@ class Output:
     independent_segments: bool
     preview: Rendition
     sounds: tuple[Rendition, ...] = field(default=())
+    iframes: tuple[IFrames, ...] = field(default=())
 
     @property
     def renditions(self) -> tuple[Rendition, ...]:
@@ -182,7 +184,9 @@ def load(folder: Path) -> Output:
     }
     variants = tuple(_variants(folder, master, groups))
     preview = _rendition(folder, "preview/preview.m3u8")
-    return Output(variants, bool(master.is_independent_segments), preview, tuple(groups.values()))
+    iframes = tuple(_iframes(folder, listed) for listed in master.iframe_playlists)
+    independent = bool(master.is_independent_segments)
+    return Output(variants, independent, preview, tuple(groups.values()), iframes)
 
 
 def _variants(folder: Path, master: Any, groups: Mapping[str, Rendition]) -> Iterator[Variant]:
@@ -200,6 +204,13 @@ def _variants(folder: Path, master: Any, groups: Mapping[str, Rendition]) -> Ite
             sound=groups.get(group),
             names_missing_group=bool(group) and group not in groups,
         )
+
+
+def _iframes(folder: Path, line: Any) -> IFrames:
+    try:
+        return listed_iframes(line, _playlist(folder / str(line.uri)))
+    except (ValueError, TypeError) as error:
+        raise NotPlayable(f"{line.uri}: {error}") from error
 
 
 def _playlist(path: Path) -> Any:

@@ -7,7 +7,7 @@ RFC 8216. A check yields what breaks its rule, in words; nothing when it is kept
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from gpu_worker import media_rules
+from gpu_worker import iframe_rules, media_rules
 from gpu_worker.codecs import AAC_LC
 from gpu_worker.media_rules import Problems
 from gpu_worker.produced import Output, Variant
@@ -219,6 +219,7 @@ RULES = (
     Rule("apple-1.27", APPLE, "BANDWIDTH within 10 % of the measured peak", _peak_is_true),
     Rule("apple-1.32", APPLE, "the variant nearest to 2 Mb/s comes first", _first_variant, True),
     Rule("apple-2.3", APPLE, "stereo sound in AAC-LC", media_rules.stereo_aac),
+    Rule("apple-6.1", APPLE, "I-frame playlists to scrub with", iframe_rules.are_there, True),
     Rule("apple-7.1", APPLE, "time stamps go on from segment to segment", media_rules.continuous),
     Rule("apple-7.2", APPLE, "continuity counters go up by one", media_rules.counters),
     Rule("apple-7.4", APPLE, "segments begin with an IDR picture", media_rules.idr_first, True),
@@ -235,10 +236,17 @@ RULES = (
     Rule("apple-9.14", APPLE, "AVERAGE-BANDWIDTH is there", _average_is_there),
     Rule("apple-9.15", APPLE, "FRAME-RATE as in the time stamps", _frame_rate, True),
     Rule("rfc8216-3.2", RFC, "segments begin with a PAT and its PMT", media_rules.tables_first),
+    Rule("rfc8216-4.3.2.2", RFC, "byte ranges are I-frames", iframe_rules.ranges_are_iframes, True),
     Rule("rfc8216-6.2.4", RFC, "pictures begin at one time", media_rules.matching_times, True),
     Rule("rfc8216-7", RFC, "EXT-X-VERSION as high as its tags need", _version),
     Rule("rfc8216-4.3.3.1", RFC, "rounded EXTINF is at most the target", _rounds_to_target),
     Rule("rfc8216-4.3.3.4", RFC, "playlists have an end", _ended),
+    Rule(
+        "rfc8216-4.3.3.6", RFC, "I-frames last until the next", iframe_rules.lengths_are_spans, True
+    ),
     Rule("rfc8216-4.3.4.2", RFC, "CLOSED-CAPTIONS=NONE on every variant", _no_captions, True),
     Rule("rfc8216-4.3.4.2.1", RFC, "audio groups that are named are there", _audio_groups, True),
+    Rule(
+        "rfc8216-4.3.4.3", RFC, "lines of I-frame playlists true", iframe_rules.lines_are_true, True
+    ),
 )

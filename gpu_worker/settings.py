@@ -38,6 +38,14 @@ class EncodeSettings(BaseModel):
     fewer bytes to those who play it."""
     min_rung_step: float | None = Field(default=None, ge=1, le=2)
     """A rung is left out when the one above takes less than so many times its bit rate."""
+    storyboard: bool = True
+    """Small pictures to find a place in a film with."""
+    animated_preview: bool = True
+    waveform_of_videos: bool = True
+    loudness: Literal["off", "videos", "all"] = "videos"
+    """What is measured. Beside the encode of a film it costs nothing, of sound alone an eighth."""
+    loudness_target_lufs: float | None = Field(default=None, ge=-40, le=-5)
+    """Sound is made as loud as that; unset, it stays as it is."""
     max_duration_seconds: float = Field(default=4 * 3600, gt=0)
     max_pixels: int = Field(default=8192 * 4320, gt=0)
     max_side_pixels: int = Field(default=8192, gt=0)

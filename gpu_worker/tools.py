@@ -151,8 +151,18 @@ def confinement(sandbox: Sandbox) -> str:
 async def missing_features(tools: Tools, cwd: Path) -> list[str]:
     """Encoders and filters the pipeline uses and this ffmpeg lacks."""
     needed = {
-        "-encoders": {"libx264", "aac", "mjpeg"},
-        "-filters": {"scale", "fps", "bwdif", "zscale", "tonemap", "tpad", "apad"},
+        "-encoders": {"libx264", "aac", "mjpeg", "libwebp_anim"},
+        "-filters": {
+            "scale",
+            "fps",
+            "bwdif",
+            "zscale",
+            "tonemap",
+            "tpad",
+            "apad",
+            "tile",
+            "ebur128",
+        },
     }
     missing: list[str] = []
     for listing, names in needed.items():

@@ -48,12 +48,14 @@ class Sounds:
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """What is in one segment. Pictures are in decoding order: when they are shown and decoded, and
-    which of them are IDR. `counters`: by PID, the first and the last continuity counter."""
+    """What is in one segment. Pictures are in decoding order: when they are shown and decoded,
+    which of them are IDR, and where in the file the packets of each begin and end, shape (n, 2).
+    `counters`: by PID, the first and the last continuity counter."""
 
     presented: Ticks
     decoded: Ticks
     idr: npt.NDArray[np.bool_]
+    extents: npt.NDArray[np.int64]
     sps: frozenset[Sps | Hevc]
     sounds: tuple[Sounds, ...]
     adts: frozenset[Adts]
@@ -78,11 +80,13 @@ def read_segment(path: Path) -> Segment:
     if (packets[:, 0] != SYNC_BYTE).any():
         raise ValueError("it is not a transport stream")
     streams = _Streams(packets)
-    presented, decoded, idr, sps = _pictures(streams)
+    presented, decoded, idr, extents, sps = _pictures(streams)
     sounds, adts = _sounds(streams)
     counters, in_order = streams.counters()
     begins_well = streams.begins_with_tables()
-    return Segment(presented, decoded, idr, sps, sounds, adts, counters, in_order, begins_well)
+    return Segment(
+        presented, decoded, idr, extents, sps, sounds, adts, counters, in_order, begins_well
+    )
 
 
 class _Streams:
@@ -144,8 +148,9 @@ class _Streams:
 
 def _pictures(
     streams: _Streams,
-) -> tuple[Ticks, Ticks, npt.NDArray[np.bool_], frozenset[Sps]]:
+) -> tuple[Ticks, Ticks, npt.NDArray[np.bool_], npt.NDArray[np.int64], frozenset[Sps]]:
     times, idr, sets = list[tuple[int, int]](), list[bool](), dict[bytes, Sps]()
+    extents = list[tuple[int, int]]()
     for unit in streams.of(VIDEO_STREAMS):
         presented, decoded, body = _opened(streams.payload(unit[:FIRST_PACKETS]))
         nals = nal_units(body)
@@ -157,8 +162,11 @@ def _pictures(
         kind = next((nal[0] & 0x1F for nal in nals if nal[0] & 0x1F in SLICES), None)
         times.append((presented, decoded))
         idr.append(kind == NAL_IDR)
+        extents.append((unit[0] * PACKET_BYTES, (unit[-1] + 1) * PACKET_BYTES))
     ticks = np.array(times, dtype=np.int64).reshape(-1, 2)
-    return ticks[:, 0], ticks[:, 1], np.array(idr, dtype=np.bool_), frozenset(sets.values())
+    places = np.array(extents, dtype=np.int64).reshape(-1, 2)
+    found = np.array(idr, dtype=np.bool_)
+    return ticks[:, 0], ticks[:, 1], found, places, frozenset(sets.values())
 
 
 def _sounds(streams: _Streams) -> tuple[tuple[Sounds, ...], frozenset[Adts]]:
@@ -175,12 +183,13 @@ def _opened(packet: bytes) -> tuple[int, int, bytes]:
     """Presentation and decoding time of a PES packet, and its content. ValueError without times."""
     if len(packet) < 14 or packet[:3] != b"\x00\x00\x01" or not packet[7] & 0x80:
         raise ValueError("a picture or sound has no time stamp")
-    presented = _stamp(packet[9:14])
-    decoded = _stamp(packet[14:19]) if packet[7] & 0x40 else presented
+    presented = stamp(packet[9:14])
+    decoded = stamp(packet[14:19]) if packet[7] & 0x40 else presented
     return presented, decoded, packet[9 + packet[8] :]
 
 
-def _stamp(field: bytes) -> int:
+def stamp(field: bytes) -> int:
+    """A time of a PES header, in ticks."""
     return (
         (field[0] >> 1 & 7) << 30
         | field[1] << 22

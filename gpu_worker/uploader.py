@@ -29,6 +29,8 @@ CACHE_CONTROL = {
     "video/mp4": "public, max-age=31536000, immutable",
     PLAYLIST: "public, max-age=60",
     "image/jpeg": "public, max-age=3600",
+    "text/vtt": "public, max-age=3600",
+    "image/webp": "public, max-age=3600",
     "application/json": "public, max-age=3600",
 }
 MANIFEST_CACHE_CONTROL = "no-cache"

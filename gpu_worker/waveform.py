@@ -5,10 +5,14 @@ each pixel, 40 a second, and not with the PCM.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from gpu_worker.ends import progress_seconds
+from gpu_worker.ffmpeg import VideoPass
 
 PIXELS_PER_SECOND = 20
 
@@ -72,6 +76,39 @@ class Waveform:
         pixels = mono.reshape(-1, min(self.samples_per_pixel, len(mono)))
         extremes = np.stack([pixels.min(axis=1), pixels.max(axis=1)], axis=1)
         self._data += _divide_towards_zero(extremes, 256).astype(np.int8).tobytes()
+
+
+class Heard:
+    """What the pass over a film writes to stdout: PCM of its sound, or progress where it has none.
+
+    Both tell how far the pass is.
+    """
+
+    def __init__(self, job: VideoPass, on_progress: Callable[[float], None]) -> None:
+        self._length_seconds = job.length_seconds
+        self._on_progress = on_progress
+        self._waveform: Waveform | None = None
+        if job.audio is not None and job.waveform_rate_hz is not None:
+            self._waveform = Waveform(job.waveform_rate_hz, job.audio.channels)
+
+    def take(self, chunk: bytes) -> None:
+        """Take in the next bytes."""
+        if self._waveform is None:
+            done = progress_seconds(chunk)
+        else:
+            self._waveform.feed(chunk)
+            done = self._waveform.seconds
+        if done is not None:
+            self._on_progress(min(1.0, done / self._length_seconds))
+
+    def write(self, folder: Path) -> None:
+        """Write `waveform.json` if there is to be one. ValueError when nothing was heard."""
+        if self._waveform is None:
+            return
+        self._waveform.finish()
+        if not self._waveform.samples:
+            raise ValueError("no sound could be decoded")
+        self._waveform.write(folder / "waveform.json")
 
 
 def _divide_towards_zero(values: npt.NDArray[np.int32], by: int) -> npt.NDArray[np.int32]:

@@ -1,17 +1,21 @@
 """Playback without a public bucket: short-lived playlists, their segments signed on the way out."""
 
 import asyncio
+import logging
 import re
 import time
 from datetime import UTC, datetime
 
+from pydantic import ValidationError
 from starlette.responses import Response
 
 from api.operations import Call, answer
 from api.problems import ApiError
-from api.schemas import PlaybackOut
+from api.schemas import LoudnessOut, PlaybackOut
 from domain.errors import AccessDenied, InvalidTransition
 from domain.lifecycle import Status
+from gpu_worker.contract import OutputLayout
+from gpu_worker.contract_extras import Extras, Loudness
 from infra import capability
 from infra.capability import Capability, CapabilityRefused
 from infra.object_storage import ObjectTooLarge
@@ -19,8 +23,11 @@ from infra.object_storage import ObjectTooLarge
 MAX_PLAYLIST_BYTES = 2 * 1024 * 1024
 SIGNED_AT_ONCE = 50
 HLS = "application/vnd.apple.mpegurl"
-_PATH = re.compile(r"(?:preview/)?[A-Za-z0-9_-]+\.m3u8")
-_SEGMENT = re.compile(r"[A-Za-z0-9_-]+\.(?:ts|aac|m4s|mp4)")
+VTT = "text/vtt"
+MAX_EXTRAS_BYTES = 64 * 1024
+_PATH = re.compile(r"(?:preview/)?[A-Za-z0-9_-]+\.m3u8|storyboard\.vtt")
+_SEGMENT = re.compile(r"([A-Za-z0-9_-]+\.(?:ts|aac|m4s|mp4|jpg))(#xywh=[0-9,]+)?")
+logger = logging.getLogger(__name__)
 HEADERS = {"access-control-allow-origin": "*", "cache-control": "private, max-age=60"}
 
 
@@ -39,6 +46,8 @@ async def read_playback(call: Call) -> Response:
         Capability("play", row.id, row.transcoding_attempts, expires_s),
     )
     base = f"{settings.public_app_url}/api/playback/{token}"
+    layout = OutputLayout(row.creator_id, row.id)
+    extras = await _extras(call, layout)
     poster, waveform = row.thumbnail_key, row.waveform_key
     return answer(
         PlaybackOut(
@@ -46,13 +55,33 @@ async def read_playback(call: Call) -> Response:
             preview_url=f"{base}/preview/preview.m3u8" if row.hls_preview_key else None,
             poster_url=await storage.presign_get(poster, ttl_s) if poster else None,
             waveform_url=await storage.presign_get(waveform, ttl_s) if waveform else None,
+            storyboard_url=f"{base}/storyboard.vtt" if extras.storyboard else None,
+            animated_preview_url=(
+                await storage.presign_get(layout.animated, ttl_s) if extras.animated else None
+            ),
+            loudness=_loudness(extras.loudness),
+            notes=list(extras.notes),
             expires_at=datetime.fromtimestamp(expires_s, UTC),
         )
     )
 
 
+def _loudness(told: Loudness | None) -> LoudnessOut | None:
+    return None if told is None else LoudnessOut.model_validate(told.model_dump())
+
+
+async def _extras(call: Call, layout: OutputLayout) -> Extras:
+    """What the worker made besides; nothing where it was too old to say."""
+    try:
+        body = await call.services.storage.read(layout.extras, MAX_EXTRAS_BYTES)
+        return Extras() if body is None else Extras.model_validate_json(body)
+    except (ObjectTooLarge, ValidationError):
+        logger.warning("%s cannot be read", layout.extras)
+        return Extras(notes=("The list of extras cannot be read.",))
+
+
 async def play(call: Call) -> Response:
-    """A playlist of the token's item; its segments as signed URLs into the bucket."""
+    """A playlist of the token's item or its storyboard; what it names is signed for the bucket."""
     path = call.request.path_params["path"]
     services = call.services
     try:
@@ -76,17 +105,20 @@ async def play(call: Call) -> Response:
         raise ApiError(404, "not_found", "There is no such playlist.")
     left_s = max(60, found.expires_s - int(time.time()))
     signed = await _sign_segments(call, key, body.decode(), left_s)
-    return Response(signed, media_type=HLS, headers=HEADERS)
+    return Response(signed, media_type=VTT if path.endswith(".vtt") else HLS, headers=HEADERS)
 
 
 async def _sign_segments(call: Call, key: str, playlist: str, ttl_s: int) -> str:
     folder = key.rsplit("/", 1)[0]
-    lines = []
+    lines, signed = [], dict[str, str]()
     for number, line in enumerate(playlist.splitlines()):
-        segment = _SEGMENT.fullmatch(line)
-        lines.append(
-            await call.services.storage.presign_get(f"{folder}/{line}", ttl_s) if segment else line
-        )
+        found = _SEGMENT.fullmatch(line)
+        # I-frames and a storyboard's tiles name a file several times.
+        if found and found[1] not in signed:
+            signed[found[1]] = await call.services.storage.presign_get(
+                f"{folder}/{found[1]}", ttl_s
+            )
+        lines.append(signed[found[1]] + (found[2] or "") if found else line)
         if number % SIGNED_AT_ONCE == 0:  # Signing never waits: others get their turn here.
             await asyncio.sleep(0)
     return "\n".join(lines) + "\n"

@@ -183,6 +183,15 @@ class HistoryOut(Schema):
     seal: SealOut | None = Field(default=None, description="Of the last event; null until sealed.")
 
 
+class LoudnessOut(Schema):
+    """How loud the sound is as delivered (EBU R 128); of silence there are no figures."""
+
+    integrated_lufs: float | None
+    range_lu: float | None
+    true_peak_dbtp: float | None
+    gain_db: float = Field(description="What was added to it to make it as loud as wanted.")
+
+
 class PlaybackOut(Schema):
     """URLs that a player can load without signing in, until `expiresAt`."""
 
@@ -190,6 +199,10 @@ class PlaybackOut(Schema):
     preview_url: str | None
     poster_url: str | None
     waveform_url: str | None
+    storyboard_url: str | None = Field(description="WebVTT: which part of which sheet, and when.")
+    animated_preview_url: str | None = Field(description="A small animated WebP.")
+    loudness: LoudnessOut | None = Field(description="Of the sound; null where unmeasured.")
+    notes: list[str] = Field(description="What could not be made besides, and why.")
     expires_at: AwareDatetime
 
 

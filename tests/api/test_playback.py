@@ -1,11 +1,13 @@
 """Playback: from one URL to every segment, without signing in and without a public bucket."""
 
 import time
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from gpu_worker.contract_extras import AnimatedFacts, Extras, Loudness, StoryboardFacts
 from infra.capability import Capability, Purpose, mint
 from tests.api.studio import AUDIO, Studio
 
@@ -14,11 +16,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 HLS = "application/vnd.apple.mpegurl"
 
 
-async def playback(studio: Studio, media_id: UUID) -> dict[str, str]:
+async def playback(studio: Studio, media_id: UUID) -> dict[str, Any]:
     """The URLs of a ready item."""
     answer = await studio.get(f"/api/media/{media_id}/playback")
     assert answer.status_code == 200, answer.text
-    urls: dict[str, str] = answer.json()
+    urls: dict[str, Any] = answer.json()
     return urls
 
 
@@ -73,9 +75,32 @@ async def test_playback_of_what_is_not_ready_is_a_conflict(studio: Studio) -> No
         assert (answer.status_code, answer.json()["code"]) == (409, "invalid_state")
 
 
+BOARD = StoryboardFacts(
+    interval_seconds=2,
+    tiles=7,
+    columns=4,
+    rows=2,
+    tile_width=160,
+    tile_height=90,
+    sheets=("storyboard_000.jpg",),
+)
+
+
+MOVING = AnimatedFacts(bytes=9, width=320, height=180)
+LOUD = Loudness(integrated_lufs=-23.5, range_lu=4.2, true_peak_dbtp=-1.1, gain_db=2.0)
+
+
+def extras(**told: object) -> bytes:
+    """`extras.json` with this in it."""
+    return Extras.model_validate(told).to_json().encode()
+
+
 NO_PLAYLISTS = (
     "manifest.json",
     "720p_000.ts",
+    "other.vtt",
+    "storyboard_000.jpg",
+    "extras.json",
     "1080p.m3u8",
     "MASTER.M3U8",
     "preview/",
@@ -143,6 +168,72 @@ async def test_only_segment_names_are_signed(studio: Studio) -> None:
 
     assert lines[:3] == foreign.splitlines()[:3]
     assert f"{job.layout.prefix}local.ts?" in lines[3]
+
+
+async def test_every_range_of_a_segment_has_the_same_signed_url(studio: Studio) -> None:
+    job = await studio.ready()
+    entries = "#EXTINF:2,\n#EXT-X-BYTERANGE:188@564\n720p_000.ts\n" * 2
+    key = f"{job.layout.prefix}720p-iframes.m3u8"
+    studio.gpu.put(key, f"#EXTM3U\n#EXT-X-I-FRAMES-ONLY\n{entries}".encode())
+    url = f"/api/playback/{token(studio, job.media_id)}/720p-iframes.m3u8"
+
+    answer = await load(studio, url)
+
+    first, second = uris(answer)
+    assert first == second
+    ranged = await studio.service.network.get(first, headers={"range": "bytes=0-6"})
+    assert ranged.content == b"segment"
+    assert answer.text.count("#EXT-X-BYTERANGE:188@564\n") == 2
+
+
+async def test_a_storyboard_finds_its_sheets_in_the_private_bucket(studio: Studio) -> None:
+    job = await studio.ready()
+    put = studio.gpu.put
+    put(
+        job.layout.extras,
+        extras(storyboard=BOARD, animated=MOVING, loudness=LOUD, notes=("waveform: no sound",)),
+    )
+    place = "storyboard_000.jpg#xywh=0,90,160,90"
+    cue = f"WEBVTT\n\n00:00:00.000 --> 00:00:02.000\n{place}\n"
+    put(f"{job.layout.prefix}storyboard.vtt", cue.encode())
+    put(f"{job.layout.prefix}storyboard_000.jpg", b"a sheet")
+    put(job.layout.animated, b"an animal")
+
+    urls = await playback(studio, job.media_id)
+    answer = await load(studio, urls["storyboardUrl"])
+
+    assert (await studio.service.network.get(urls["animatedPreviewUrl"])).content == b"an animal"
+    assert urls["notes"] == ["waveform: no sound"]
+    assert urls["loudness"] == {
+        "integratedLufs": -23.5, "rangeLu": 4.2, "truePeakDbtp": -1.1, "gainDb": 2.0
+    }  # fmt: skip
+    assert answer.headers["content-type"].startswith("text/vtt")
+    head, signed = answer.text.rstrip().rsplit("\n", 1)
+    assert head + "\n" == cue.removesuffix(f"{place}\n")
+    url, fragment = signed.split("#")
+    assert fragment == "xywh=0,90,160,90"
+    assert (await studio.service.network.get(url)).content == b"a sheet"
+
+
+@pytest.mark.parametrize("body", [b"{", b" " * 100_000])
+async def test_extras_that_cannot_be_read_are_told_and_the_film_plays(
+    studio: Studio, body: bytes
+) -> None:
+    job = await studio.ready()
+    studio.gpu.put(job.layout.extras, body)
+
+    urls = await playback(studio, job.media_id)
+
+    assert urls["storyboardUrl"] is None
+    assert urls["notes"] == ["The list of extras cannot be read."]
+    assert (await load(studio, urls["masterUrl"])).status_code == 200
+
+
+async def test_an_output_of_an_older_worker_has_no_extras(studio: Studio) -> None:
+    urls = await playback(studio, (await studio.ready()).media_id)
+
+    assert (urls["storyboardUrl"], urls["animatedPreviewUrl"]) == (None, None)
+    assert (urls["loudness"], urls["notes"]) == (None, [])
 
 
 def uris_of_text(text: str) -> list[str]:

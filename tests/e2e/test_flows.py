@@ -100,7 +100,10 @@ def test_video_with_sound_becomes_playable(
     assert sorted(heights) == [360, 480, 720], "no rendition exceeds the 720p source"
     assert fetch(str(outcome.playback.poster_url)).content.startswith(b"\xff\xd8")
     item = outcome.status
-    assert item.outputs.waveform_key is None
+    assert item.outputs.waveform_key is not None
+    assert outcome.playback.notes == []
+    assert fetch(str(outcome.playback.storyboard_url)).text.startswith("WEBVTT")
+    assert outcome.playback.loudness is not None
     asyncio.run(assert_history_is_the_row(program, item.media_id))
     completed = outcome.history.events[-1].payload
     assert isinstance(completed, dict)

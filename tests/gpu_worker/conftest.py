@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from gpu_worker.contract import MediaType
 from gpu_worker.packager import Package, Packager
@@ -24,6 +25,16 @@ def tools() -> Tools:
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory, tools: Tools) -> Clips:
     return Clips(tmp_path_factory.mktemp("clips"), tools)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def good(tmp_path_factory: pytest.TempPathFactory, tools: Tools, clips: Clips) -> Path:
+    """14 seconds in 480p and 360p with sound in both rates."""
+    folder = tmp_path_factory.mktemp("good")
+    settings = EncodeSettings(x264_preset="superfast")
+    packager = Packager(tools, EncoderChoice("libx264"), settings)
+    await packager.package(clips["ladder"], "video", folder, lambda _share: None)
+    return folder
 
 
 @pytest.fixture

@@ -95,6 +95,9 @@ FAULTS: dict[str, list[Fault]] = {
         edit("master.m3u8", "#EXTM3U", ""),
         edit("master.m3u8", r"#EXT-X-STREAM-INF.*\n.*\n", ""),
         edit("480p.m3u8", r"#EXTINF.*\n.*\n", ""),
+        remove("480p-iframes.m3u8"),
+        edit("480p-iframes.m3u8", r"#EXT-X-BYTERANGE.*\n", ""),
+        edit("480p-iframes.m3u8", r"(#EXT-X-BYTERANGE:\d+)@\d+\n", r"\1\n"),
         edit("480p.m3u8", r"EXTINF:[0-9.]+", "EXTINF:six"),
         edit("preview/preview.m3u8", r"preview_001", "preview_007"),
     ],
@@ -117,6 +120,10 @@ FAULTS: dict[str, list[Fault]] = {
     "apple-2.3": [
         patch("audio-64k_001.ts", b"\xff\xf1\x4c\x80", b"\xff\xf1\x4c\x40"),
         patch("audio-64k_001.ts", b"\xff\xf1\x4c\x80", b"\xff\xf1\x0c\x80", which=slice(3, 4)),
+    ],
+    "apple-6.1": [
+        edit("master.m3u8", r"#EXT-X-I-FRAME-STREAM-INF.*360p.*\n", ""),
+        edit("master.m3u8", r"480p-iframes", "360p-iframes"),
     ],
     "apple-7.1": [
         swap("480p_000.ts", "480p_001.ts"),
@@ -172,13 +179,40 @@ FAULTS: dict[str, list[Fault]] = {
         lose_packets("audio-64k_000.ts", slice(1, 2)),
         lose_packets("audio-64k_000.ts", slice(2, 3)),
     ],
+    "rfc8216-4.3.2.2": [
+        edit("480p-iframes.m3u8", r"BYTERANGE:(\d+)@564\n480p_001", r"BYTERANGE:\1@752\n480p_001"),
+        edit("480p-iframes.m3u8", r"BYTERANGE:\d+@564\n480p_001", r"BYTERANGE:376@564\n480p_001"),
+        edit("480p-iframes.m3u8", r"@564\n480p_002", r"@0\n480p_002"),
+        edit("360p-iframes.m3u8", r"#EXTINF.*\n.*\n360p_002.ts\n", ""),
+        edit("360p-iframes.m3u8", r"360p_002", "480p_002"),
+        patch("480p_001.ts", IDR, SLICE, which=slice(1, 2)),
+        lose_packets("360p_000.ts", slice(0, 3)),
+    ],
     "rfc8216-6.2.4": [encode_again("-g 50")],
     "rfc8216-7": [edit("480p.m3u8", "VERSION:3", "VERSION:2")],
     "rfc8216-4.3.3.1": [edit("360p.m3u8", "TARGETDURATION:6", "TARGETDURATION:5")],
     "rfc8216-4.3.3.4": [edit("audio-64k.m3u8", "#EXT-X-ENDLIST\n", "")],
+    "rfc8216-4.3.3.6": [
+        edit("480p-iframes.m3u8", "#EXT-X-I-FRAMES-ONLY\n", ""),
+        edit("480p-iframes.m3u8", "#EXT-X-ENDLIST\n", ""),
+        edit("480p-iframes.m3u8", "TYPE:VOD", "TYPE:EVENT"),
+        edit("480p-iframes.m3u8", "TARGETDURATION:2", "TARGETDURATION:1"),
+        edit("360p-iframes.m3u8", r"EXTINF:2.0*,\n(.*)\n360p_002", r"EXTINF:1.9,\n\1\n360p_002"),
+        edit(
+            "360p-iframes.m3u8",
+            r"EXTINF:2.0*,\n(.*@564)\n(360p_000.ts\n#)EXTINF:2.0*,",
+            r"EXTINF:1.9,\n\1\n\2EXTINF:2.1,",
+        ),
+    ],
     "rfc8216-4.3.4.2": [edit("master.m3u8", ",CLOSED-CAPTIONS=NONE", "")],
     "rfc8216-4.3.4.2.1": [
         edit("master.m3u8", r"#EXT-X-MEDIA.*audio-64k.*\n", ""),
         edit("master.m3u8", ',AUDIO="audio-64k"', ""),
+    ],
+    "rfc8216-4.3.4.3": [
+        edit("master.m3u8", r"(I-FRAME-STREAM-INF:BANDWIDTH=)(\d)", r"\g<1>1\2"),
+        edit("master.m3u8", r"(I-FRAME-STREAM-INF:BANDWIDTH=\d+)\d,", r"\g<1>,"),
+        edit("master.m3u8", r'(I-FRAME.*CODECS=")avc1.64', r"\g<1>avc1.4d"),
+        edit("master.m3u8", r"(I-FRAME.*RESOLUTION=)640x360", r"\g<1>480x360"),
     ],
 }

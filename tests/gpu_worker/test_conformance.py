@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import pytest_asyncio
 
 from gpu_worker import conformance
 from gpu_worker.contract import WorkerErrorCode
@@ -26,16 +25,6 @@ CASES = [
     for rule, faults in FAULTS.items()
     for number, fault in enumerate(faults)
 ]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def good(tmp_path_factory: pytest.TempPathFactory, tools: Tools, clips: Clips) -> Path:
-    """14 seconds in 480p and 360p with sound in both rates."""
-    folder = tmp_path_factory.mktemp("good")
-    settings = EncodeSettings(x264_preset="superfast")
-    packager = Packager(tools, EncoderChoice("libx264"), settings)
-    await packager.package(clips["ladder"], "video", folder, lambda _share: None)
-    return folder
 
 
 def test_a_good_output_keeps_every_rule(good: Path) -> None:

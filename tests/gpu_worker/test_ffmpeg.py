@@ -1,11 +1,14 @@
 """The exact command lines."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 from gpu_worker import ffmpeg, ladder
 from gpu_worker.colour import Colour
 from gpu_worker.ladder import Size
+from gpu_worker.sound import AudioPlan
+from gpu_worker.storyboard import Storyboard
 
 SOURCE = ffmpeg.Source(Path("/job/input"), max_pixels=1000)
 GUARDS = [
@@ -35,7 +38,7 @@ def video_job(**changes: object) -> ffmpeg.VideoPass:
         "poster_at_seconds": 1.45,
         "encoder": "libx264",
         "x264_preset": "veryfast",
-        "audio": ffmpeg.AudioPlan(index=1, channels=6, kbps=(128, 64), pad_seconds=0.25),
+        "audio": AudioPlan(index=1, channels=6, kbps=(128, 64), pad_seconds=0.25),
         **changes,
     }
     return ffmpeg.VideoPass(**facts)  # type: ignore[arg-type]  # a test's table of changes
@@ -98,6 +101,75 @@ def test_video_pass_with_libx264() -> None:
     ]  # fmt: skip
 
 
+def test_moments_from_all_over_the_film_are_half_a_second_each() -> None:
+    argv = ffmpeg.video_pass("ffmpeg", video_job(length_seconds=24.0, animated=True))
+    graph = argv[argv.index("-filter_complex") + 1].split(";")
+    assert graph[0].endswith("split=3[canvas][still][moments]")
+    assert graph[2] == (
+        r"[moments]select=gte(t\,(selected_n+0.5)*2.000000)*lt(selected_n\,12),"
+        "scale=320:180:flags=area,setsar=1,zscale=matrix=smpte170m:range=tv,format=yuv420p,"
+        "settb=1/2,setpts=N,fps=2[moving]"
+    )
+    at = argv.index("[moving]") - 1
+    assert argv[at : argv.index("[poster]") - 1] == [
+        "-map", "[moving]", *CLEAN, "-fps_mode", "passthrough", "-c:v", "libwebp_anim",
+        "-quality", "50", "-loop", "0", "-f", "webp", "animated.webp",
+    ]  # fmt: skip
+
+
+def test_sound_is_measured_as_delivered_and_drawn_as_it_was() -> None:
+    audio = AudioPlan(
+        index=1, channels=2, kbps=(64,), pad_seconds=0.25, gain_db=-2.5, measured=True
+    )
+    plain = ffmpeg.video_pass("ffmpeg", video_job(audio=replace(audio, gain_db=0, measured=False)))
+    argv = ffmpeg.video_pass("ffmpeg", video_job(audio=audio, waveform_rate_hz=44100))
+    progress = ["-progress", "pipe:1", "-stats_period", "0.5"]
+    assert plain[6:10] == progress
+    assert "-progress" not in argv, "stdout is for the PCM"
+    at = argv.index("[poster]") - 1
+    assert argv[at - 18 : at] == [
+        "-map", "0:1", "-af", "aresample=44100:async=1:first_pts=0,apad=pad_dur=0.25",
+        "-t", "14.5", *CLEAN, "-c:a", "pcm_s16le", "-ar", "44100", "-ac", "2",
+        "-f", "s16le", "pipe:1",
+    ][-18:]  # fmt: skip
+    graph = argv[argv.index("-filter_complex") + 1].partition("[0:1]")[2]
+    assert graph == (
+        "aresample=48000:async=1:first_pts=0,aformat=channel_layouts=stereo,volume=-2.5dB,"
+        "apad=pad_dur=0.25,asplit=2[a0][loud];[loud]atrim=end=14.5,ebur128=peak=true:metadata=1,"
+        "ametadata=mode=print:file=loudness.txt,anullsink"
+    )
+
+
+def test_the_loudness_pass_decodes_the_sound_alone() -> None:
+    audio = AudioPlan(index=1, channels=1, kbps=(64,))
+    assert ffmpeg.loudness_pass("ffmpeg", SOURCE, audio, 9.5) == [
+        *PROGRAM, *GUARDS, "1000", "-i", "file:/job/input", "-filter_complex",
+        "[0:1]aresample=48000:async=1:first_pts=0,pan=stereo|c0=c0|c1=c0,atrim=end=9.5,"
+        "ebur128=peak=true:metadata=1,ametadata=mode=print:file=loudness.txt[measured]",
+        "-map", "[measured]", "-f", "null", "-",
+    ]  # fmt: skip
+
+
+def test_sheets_are_chosen_before_they_are_scaled_and_never_repeated() -> None:
+    plain = ffmpeg.video_pass("ffmpeg", video_job())
+    board = Storyboard(2, 8, 1, Size(160, 90))
+    argv = ffmpeg.video_pass("ffmpeg", video_job(storyboard=board))
+    at = argv.index("[board]") - 1
+    assert argv[at : at + 16] == [
+        "-map", "[board]", *CLEAN, "-fps_mode", "passthrough", "-c:v", "mjpeg", "-q:v", "4",
+        "-f", "image2", "-start_number", "0",
+    ]  # fmt: skip
+    graph = plain.index("-filter_complex") + 1
+    assert argv[at + 17 :] == plain[at:]
+    assert argv[graph].replace("split=3[canvas][still][sheets]", "split=2[canvas][still]") == (
+        plain[graph].replace(
+            "[poster];",
+            r"[poster];[sheets]select=gte(t\,selected_n*2)*lt(t\,14.5),scale=160:90:flags=area,"
+            "setsar=1,zscale=matrix=smpte170m:range=pc,format=yuvj420p,tile=8x1[board];",
+        )
+    )
+
+
 def graph(**changes: object) -> str:
     argv = ffmpeg.video_pass("ffmpeg", video_job(**changes))
     return argv[argv.index("-filter_complex") + 1]
@@ -128,7 +200,7 @@ def test_sound_before_the_first_picture_is_left_out() -> None:
 
 
 def test_mono_is_copied_to_both_speakers_at_its_loudness() -> None:
-    audio = ffmpeg.AudioPlan(index=0, channels=1, kbps=(128, 64))
+    audio = AudioPlan(index=0, channels=1, kbps=(128, 64))
     job = ffmpeg.AudioPass(SOURCE, audio, sample_rate_hz=44100, max_seconds=3600)
     assert ffmpeg.audio_pass("ffmpeg", job) == [
         *PROGRAM, *GUARDS, "1000", "-i", "file:/job/input", "-filter_complex",

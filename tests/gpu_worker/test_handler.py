@@ -134,9 +134,10 @@ async def test_a_video_job_uploads_everything_and_reports_it_signed(
         assert head["ContentType"] == item.content_type
         assert "max-age" in head["CacheControl"]
     listed = {item.key for item in manifest.objects}
-    assert await keys_under(bucket, layout.prefix) | {layout.thumbnail} == listed | {
-        layout.manifest
-    }, "the stray is gone and nothing is unlisted"
+    elsewhere = {layout.thumbnail, layout.waveform}
+    assert await keys_under(bucket, layout.prefix) | elsewhere == listed | {layout.manifest}, (
+        "the stray is gone and nothing is unlisted"
+    )
     assert manifest.encoder_note is not None
     assert manifest.encoder_note.startswith("libx264 instead of h264_nvenc: ")
     assert [r.name for r in manifest.renditions] == ["720p", "480p", "360p"]
@@ -150,7 +151,7 @@ async def test_a_video_job_uploads_everything_and_reports_it_signed(
     assert service.of("started")[0].report["output"]["encoder"] == "libx264"
     output = ReportOutput.model_validate(service.of("completed")[0].report["output"])
     assert output.hls_master_key == layout.master
-    assert output.thumbnail_key == layout.thumbnail
+    assert (output.thumbnail_key, output.waveform_key) == (layout.thumbnail, layout.waveform)
     assert output.manifest_sha256 == hashlib.sha256(stored).hexdigest()
     assert (output.width, output.height, output.duration_seconds) == (1280, 720, 5.28)
     percents = [p.report["progress"]["percent"] for p in service.of("progress")]

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from gpu_worker.tools import Tools
-from gpu_worker.waveform import Waveform
+from gpu_worker.waveform import Heard, Waveform
 from tests.gpu_worker.clips import Clips
 from tests.gpu_worker.conftest import Transcode
+from tests.gpu_worker.test_ffmpeg import video_job
 
 
 def plain(frames: list[tuple[int, ...]], rate: int) -> list[int]:
@@ -97,3 +98,45 @@ async def test_waveform_of_an_mp3_is_within_one_of_another_decoder(
     assert len(data) == len(expected)
     assert max(abs(one - other) for one, other in zip(data, expected, strict=True)) <= 1
     assert max(data) > 5, "the clip is not silent"
+
+
+def test_a_film_has_the_waveform_of_its_sound_as_long_as_the_film(
+    good: Path, tools: Tools, clips: Clips
+) -> None:
+    command = [tools.ffmpeg, "-v", "error", "-nostdin", "-i", str(clips["ladder"]), "-map", "0:a"]
+    pcm = subprocess.run([*command, "-f", "s16le", "-"], check=True, capture_output=True).stdout
+    made = json.loads((good / "waveform.json").read_text())
+    alone = Waveform(made["sample_rate"], 2)
+    alone.feed(pcm)
+    alone.finish()
+    alone.write(good.parent / "alone.json")
+    reference = json.loads((good.parent / "alone.json").read_text())
+    assert made["length"] == 14 * 20
+    assert made["samples_per_pixel"] == reference["samples_per_pixel"]
+    whole = 2 * min(made["length"], reference["length"] - 1)
+    assert whole > 2 * 13 * 20
+    assert made["data"][:whole] == reference["data"][:whole]
+    assert max(made["data"]) > 5
+
+
+def test_progress_comes_from_the_sound_where_there_is_some() -> None:
+    shares: list[float] = []
+    heard = Heard(video_job(waveform_rate_hz=1000, length_seconds=4.0), shares.append)
+    heard.take(bytes(2 * 6 * 1000))
+    heard.take(bytes(2 * 6 * 9000))
+    assert shares == [0.25, 1.0]
+
+
+def test_progress_comes_from_ffmpeg_where_there_is_none(tmp_path: Path) -> None:
+    shares: list[float] = []
+    heard = Heard(video_job(audio=None, length_seconds=4.0), shares.append)
+    heard.take(b"out_time_us=1000000\nprogress=continue\n")
+    assert shares == [0.25]
+    heard.write(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sound_of_which_nothing_was_decoded_has_no_waveform(tmp_path: Path) -> None:
+    heard = Heard(video_job(waveform_rate_hz=1000), lambda _share: None)
+    with pytest.raises(ValueError, match="no sound"):
+        heard.write(tmp_path)

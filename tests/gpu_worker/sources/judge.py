@@ -81,7 +81,12 @@ def judge(
         _judge_output(source, source.outcome, films, tracks, verdict)
         if films:
             _judge_tags(tools, files["master"].with_name("360p_000.ts"), verdict)
-        else:
+        notes = json.loads(files["extras"].read_text())["notes"]
+        verdict.expect(not notes, f"there are notes: {notes}")
+        verdict.expect(
+            ("waveform" in files) == bool(tracks), "sound and waveform do not go together"
+        )
+        if "waveform" in files:
             _judge_waveform(files["waveform"], source.outcome, tracks, verdict)
     return verdict
 
