@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from gpu_worker import cli
 from gpu_worker.errors import IsolationMissing, ToolMissing
-from gpu_worker.settings import WorkerSettings
+from gpu_worker.settings import EncodeSettings, WorkerSettings
 from gpu_worker.tools import Tools, confinement, find_tools, missing_features
 
 logger = logging.getLogger(__name__)
@@ -40,15 +40,15 @@ def serve() -> int:
 
     @runpod.serverless.register_fitness_check  # type: ignore[untyped-decorator]  # SDK has no types
     async def ffmpeg_has_all_features() -> None:
-        await check_features(tools)
+        await check_features(settings, tools)
 
     runpod.serverless.start({"handler": Worker(settings, tools).handle})
     return 0
 
 
-async def check_features(tools: Tools) -> None:
+async def check_features(settings: EncodeSettings, tools: Tools) -> None:
     """Raise RuntimeError when this ffmpeg lacks an encoder or filter; RunPod then exits."""
-    if missing := await missing_features(tools, Path(tempfile.gettempdir())):
+    if missing := await missing_features(tools, Path(tempfile.gettempdir()), hevc=settings.hevc):
         raise RuntimeError(f"{tools.ffmpeg} lacks {', '.join(missing)}")
 
 

@@ -1,7 +1,8 @@
 """What keeps pictures on the GPU from decoder to encoder: ffmpeg's options and filters. Pure.
 
-Only what ffmpeg 5.1 has as well: bwdif_cuda and transpose_cuda came later. Filters that look at no
-pixel (fps, trim, tpad, select, split) take CUDA frames as they are.
+Only options that ffmpeg 5.1 has as well: bwdif_cuda and transpose_cuda came later. Filters that
+look at no pixel (fps, trim, select, split) take CUDA frames as they are. So does tpad since ffmpeg
+7; an older one fails the trial at the start, and jobs go on by the CPU's decoder.
 """
 
 from gpu_worker.ladder import Size

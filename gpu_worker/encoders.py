@@ -50,7 +50,10 @@ def hevc(encoder: str, rung: Rung, frame_rate: Fraction, x265_preset: str) -> li
     if encoder == "libx264":
         closed = f"log-level=error:scenecut=0:open-gop=0:min-keyint={group}"
         return [
-            "-c:v", "libx265", "-preset", x265_preset, "-crf", "24", *same, "-x265-params", closed,
+            "-c:v", "libx265", "-preset", x265_preset, "-crf", "24", *same,
+            # Else x265 makes plain I pictures of those that come before min-keyint has passed: at
+            # 29.97 a second, every seventeenth, and H.264's segments begin elsewhere.
+            "-forced-idr", "1", "-x265-params", closed,
         ]  # fmt: skip
     return ["-c:v", "hevc_nvenc", *NVENC, "-rc", "vbr", "-cq", "26", "-b:v", "0", *same]
 

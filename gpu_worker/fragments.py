@@ -55,14 +55,17 @@ def _inside(content: bytes, *path: str) -> bytes:
 
 def read_initialisation(path: Path) -> Initialisation:
     """What an init section says. Raises OSError; ValueError when it is none of HEVC."""
-    media = _inside(path.read_bytes(), "moov", "trak", "mdia")
+    media = _inside(read_regular(path), "moov", "trak", "mdia")
     header = _inside(media, "mdhd")
     at = 20 if header[0] else 12
     described = _inside(media, "minf", "stbl", "stsd")
     name, entry, _ = next(iter(boxes(described, FULL_BOX + 4)), ("nothing", b"", 0))
     if name != "hvc1" or len(entry) < SAMPLE_ENTRY:
         raise ValueError(f"the pictures are {name}")
-    return Initialisation(_hevc(entry), int.from_bytes(header[at : at + 4]))
+    clock_hz = int.from_bytes(header[at : at + 4])
+    if not clock_hz:
+        raise ValueError("its clock stands still")
+    return Initialisation(_hevc(entry), clock_hz)
 
 
 def _hevc(entry: bytes) -> Hevc:
@@ -104,7 +107,7 @@ def hevc_codecs(record: bytes) -> str:
 
 def read_fragment(path: Path, initialisation: Initialisation) -> Segment:
     """The pictures of a segment. Raises OSError; ValueError when it has not one fragment."""
-    fragments = [body for name, body, _ in boxes(path.read_bytes()) if name == "moof"]
+    fragments = [body for name, body, _ in boxes(read_regular(path)) if name == "moof"]
     if len(fragments) != 1:
         raise ValueError(f"it has {len(fragments)} fragments")
     track = _inside(fragments[0], "traf")

@@ -1,6 +1,7 @@
 """The rungs in HEVC, as they are beside those in H.264."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gpu_worker import fragmented
@@ -24,7 +25,7 @@ def finish(
     """
     try:
         return _finished(folder, rungs, beside)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ArithmeticError) as error:
         raise JobFailed(WorkerErrorCode.OUTPUT_INVALID, NOT_PLAYABLE, str(error)) from error
 
 
@@ -34,7 +35,10 @@ def _finished(
     shown = int(read_segment(folder / beside.segments[0].uri).presented.min())
     made = list[tuple[MediaPlaylist, str]]()
     for planned in rungs:
-        playlist = read_media_playlist(folder / f"{fragmented.name(planned)}.m3u8")
+        playlist = replace(
+            read_media_playlist(folder / f"{fragmented.name(planned)}.m3u8"),
+            initialisation=fragmented.initialisation(planned),
+        )
         head = read_initialisation(folder / str(playlist.initialisation))
         first = read_fragment(folder / playlist.segments[0].uri, head)
         late = later_by(shown, int(first.presented.min()))

@@ -159,7 +159,7 @@ class Packager:
         }
         await ensure_poster(self.tools, folder, videos[0])
         step = self.settings.min_rung_step
-        variants = finish_video(folder, job, videos, audios, step)
+        variants = await asyncio.to_thread(finish_video, folder, job, videos, audios, step)
         kept = {variant.playlist.name: variant for variant in variants}
         rungs = tuple(planned for planned in job.rungs if planned.rung.name in kept)
         previewed = kept[ladder.preview_rung(rungs).rung.name]

@@ -79,7 +79,6 @@ def read_media_playlist(path: Path) -> MediaPlaylist:
             Segment(name, length, (path.parent / name).stat().st_size)
             for name, length in zip(names, seconds, strict=True)
         ),
-        next((line.split('"')[1] for line in lines if line.startswith("#EXT-X-MAP:")), None),
     )
 
 

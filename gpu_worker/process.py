@@ -22,6 +22,7 @@ from gpu_worker.watch import Bounds, Excess, excess, is_full
 CHUNK_BYTES = 256 * 1024
 MAX_KEPT_STDOUT = 16 * 1024**2
 TOO_MUCH_MEMORY = "Converting this file takes more memory than we give to one."
+SEARCHED = ("PATH", "LD_LIBRARY_PATH")
 DATA_FACTOR = 4
 """RLIMIT_DATA stops at once what grows faster than the watch looks. It counts untouched stacks of
 threads as well, so it lies above. RLIMIT_AS would not do: CUDA reserves far more than it uses."""
@@ -61,58 +62,72 @@ async def run(
     :class:`ProcessTimedOut` on the deadline and `input_too_large` beyond the bounds on memory and
     output. When the caller is cancelled, the whole process group is killed first.
     """
-    cwd, environment = room.folder, _environment(room.folder)
-    with sandbox.launch(argv, room, environment) as launch:
-        orders = _limited(limits, sandbox.memory_bytes) | launch.orders
-        child = await asyncio.create_subprocess_exec(
-            *starter.command(orders, launch.argv),
-            cwd=cwd,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            pass_fds=launch.pass_fds,
-        )
-    bounds = Bounds(sandbox.memory_bytes, limits.folder_bytes, cwd)
-    watch = asyncio.create_task(_kill_beyond(child, bounds))
-    stdout, stderr = bytearray(), bytearray()
-    try:
-        async with asyncio.timeout(limits.wall_s):
-            await asyncio.gather(
-                _drain(child.stdout, on_stdout or (lambda chunk: _keep(stdout, chunk))),
-                _drain(child.stderr, lambda chunk: _keep_tail(stderr, chunk)),
-            )
-            returncode = await child.wait()
-    except TimeoutError:
-        raise ProcessTimedOut(argv[0], limits.wall_s, _readable(stderr, cwd)) from None
-    finally:
-        watch.cancel()
-        await _kill_group(child)
+    cwd = room.folder
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as told:
+        with os.fdopen(writer, "wb") as telling:
+            child = await _start(argv, sandbox, room, limits, telling.fileno())
+        bounds = Bounds(sandbox.memory_bytes, limits.folder_bytes, cwd)
+        watch = asyncio.create_task(_kill_beyond(child, bounds))
+        stdout, stderr = bytearray(), bytearray()
+        try:
+            async with asyncio.timeout(limits.wall_s):
+                await asyncio.gather(
+                    _drain(child.stdout, on_stdout or (lambda chunk: _keep(stdout, chunk))),
+                    _drain(child.stderr, lambda chunk: _keep_tail(stderr, chunk)),
+                )
+                returncode = await child.wait()
+        except TimeoutError:
+            raise ProcessTimedOut(argv[0], limits.wall_s, _readable(stderr, cwd)) from None
+        finally:
+            watch.cancel()
+            await _kill_group(child)
+        if failure := starter.failure_of(told.read()):
+            raise failure
     if watch.done() and not watch.cancelled():
         raise _beyond(watch.result(), _readable(stderr, cwd))
     if is_full(bounds):
         raise _beyond(Excess.OUTPUT, _readable(stderr, cwd))
     if returncode != 0:
-        if failure := starter.failure_of(returncode, _readable(stderr, cwd)):
-            raise failure
         status = sandbox.status_of(returncode)
         raise ProcessFailed(Path(argv[0]).name, status, _readable(stderr, cwd))
     return Completed(bytes(stdout), _readable(stderr, cwd))
 
 
+async def _start(
+    argv: Sequence[str], sandbox: Sandbox, room: Room, limits: Limits, tell: int
+) -> asyncio.subprocess.Process:
+    environment = _environment(room.folder)
+    with sandbox.launch(argv, room, environment) as launch:
+        orders = _limited(limits, sandbox.memory_bytes) | launch.orders | {starter.TELL: tell}
+        return await asyncio.create_subprocess_exec(
+            *starter.command(orders, launch.argv),
+            cwd=room.folder,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=(*launch.pass_fds, tell),
+        )
+
+
 def _environment(cwd: Path) -> dict[str, str]:
     """No credentials and no home; what NVIDIA's container runtime needs is kept."""
-    kept = ("PATH", "LD_LIBRARY_PATH", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES")
+    kept = ("NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "CUDA_VISIBLE_DEVICES")
     return {
-        **{
-            name: os.environ[name] for name in (*kept, "CUDA_VISIBLE_DEVICES") if name in os.environ
-        },
+        **{name: os.environ[name] for name in kept if name in os.environ},
+        **{name: _absolute(os.environ[name]) for name in SEARCHED if name in os.environ},
         "HOME": str(cwd),
         "TMPDIR": str(cwd),
         "LC_ALL": "C.UTF-8",
         "CUDA_CACHE_DISABLE": "1",  # it would write into the folder
     }
+
+
+def _absolute(folders: str) -> str:
+    """Without what leads into the current folder, where a program may have left others."""
+    return ":".join(folder for folder in folders.split(":") if folder.startswith("/"))
 
 
 def _limited(limits: Limits, memory_bytes: int | None) -> dict[str, int]:

@@ -34,8 +34,7 @@ class EncodeSettings(BaseModel):
     force_full_ladder: bool = False
     """All four rungs, even above the source."""
     hevc: bool = False
-    """Each rung in HEVC as well, in fragmented MP4: for storage and three times the encode, 40 %
-    fewer bytes to those who play it."""
+    """Each rung in HEVC as well, in fragmented MP4, capped at three fifths of H.264's bit rate."""
     min_rung_step: float | None = Field(default=None, ge=1, le=2)
     """A rung is left out when the one above takes less than so many times its bit rate."""
     storyboard: bool = True

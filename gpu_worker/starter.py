@@ -17,9 +17,9 @@ import sys
 from collections.abc import Mapping, Sequence
 
 FILE = os.path.abspath(__file__)  # noqa: PTH100 - pathlib would be half of the start
+STARTED = b"."
 FAILED = 125
 """The status of a starter that could not do what it was ordered to, as that of env(1)."""
-MARK = "not started: "
 LIMITS = {
     "cpu": resource.RLIMIT_CPU,
     "file": resource.RLIMIT_FSIZE,
@@ -27,9 +27,12 @@ LIMITS = {
     "data": resource.RLIMIT_DATA,
 }
 """setrlimit(2), by the order's name."""
-PARENT, LANDLOCK, SECCOMP = "parent", "landlock", "seccomp"
+PARENT, LANDLOCK, SECCOMP, TELL = "parent", "landlock", "seccomp", "tell"
 EXPECT_NO_SOCKET, EXPECT_NO_ROOT = "expect-no-socket", "expect-no-root"
 
+IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
+"""By Python, and by what it executes, unless they are set back: ffmpeg would write past a limit on
+files without an error."""
 PR_SET_PDEATHSIG = 1  # prctl(2)
 PR_SET_SECCOMP = 22
 PR_SET_NO_NEW_PRIVS = 38
@@ -52,19 +55,22 @@ def command(orders: Mapping[str, int], argv: Sequence[str]) -> list[str]:
 
     They are: `cpu` (seconds), `file`, `core` and `data` (bytes) of setrlimit(2); `parent`, the
     process with whose end the program's comes; `landlock` and `seccomp`, descriptors of a ruleset
-    and of a filter, to be inherited; and what is expected then, `expect-no-socket` and
-    `expect-no-root`, whose number says nothing.
+    and of a filter, to be inherited; `tell`, that of a pipe that :func:`failure_of` reads; and what
+    is expected then, `expect-no-socket` and `expect-no-root`, whose number says nothing.
     """
     words = [f"{name}={number}" for name, number in orders.items()]
     return [sys.executable, "-I", "-S", FILE, *words, "--", *argv]
 
 
-def failure_of(status: int, stderr: str) -> OSError | None:
-    """What kept the program from being started, if that is what the status and words tell."""
-    if status != FAILED or not stderr.startswith(MARK):
+def failure_of(told: bytes) -> OSError | None:
+    """What kept the program from being executed, by what the starter has told until it ended.
+
+    The program itself has not got that pipe: what it writes is never taken for this.
+    """
+    if told == STARTED:
         return None
-    number, _, told = stderr.removeprefix(MARK).strip().partition(" ")
-    return OSError(int(number), told)
+    number, _, what = told.removeprefix(STARTED).decode().partition(" ")
+    return OSError(int(number or errno.ECHILD), what or "the starter ended before it had begun")
 
 
 def _confine(orders: Mapping[str, int]) -> None:
@@ -82,6 +88,7 @@ def _confine(orders: Mapping[str, int]) -> None:
         os.close(orders[LANDLOCK])
     if SECCOMP in orders:  # last: it refuses what others may need
         content = os.read(orders[SECCOMP], MAX_FILTER_BYTES)
+        os.close(orders[SECCOMP])
         program = _Program(len(content) // INSTRUCTION_BYTES, content)
         _expect(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
         filtered = libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
@@ -119,13 +126,27 @@ def main(words: Sequence[str]) -> None:
     """Confine, then execute."""
     end = words.index("--")
     given = (word.split("=") for word in words[:end])
+    orders = {name: int(number) for name, number in given}
     program = list(words[end + 1 :])
+    tell = orders.get(TELL)
+    if tell is not None:
+        os.set_inheritable(tell, False)  # closed when the program is executed
     try:
-        _confine({name: int(number) for name, number in given})
+        _confine(orders)
+        for ignored in IGNORED:
+            signal.signal(ignored, signal.SIG_DFL)
+        _tell(tell, STARTED)
         os.execvp(program[0], program)  # noqa: S606 - a shell is what nobody wants here
-    except OSError as failure:
-        sys.stderr.write(f"{MARK}{failure.errno} {failure.strerror}: {program[0]}\n")
+    except Exception as failure:  # noqa: BLE001 - whatever it was, it is told
+        number = getattr(failure, "errno", None) or errno.EINVAL
+        what = getattr(failure, "strerror", None) or repr(failure)
+        _tell(tell, f"{number} {what}: {program[0]}".encode())
     sys.exit(FAILED)
+
+
+def _tell(tell: int | None, what: bytes) -> None:
+    if tell is not None:
+        os.write(tell, what)
 
 
 if __name__ == "__main__":

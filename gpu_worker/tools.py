@@ -148,10 +148,10 @@ def confinement(sandbox: Sandbox) -> str:
     return f"{sandbox} confines ffmpeg: a hostile file may reach other files or the network"
 
 
-async def missing_features(tools: Tools, cwd: Path) -> list[str]:
+async def missing_features(tools: Tools, cwd: Path, *, hevc: bool = False) -> list[str]:
     """Encoders and filters the pipeline uses and this ffmpeg lacks."""
     needed = {
-        "-encoders": {"libx264", "aac", "mjpeg", "libwebp_anim"},
+        "-encoders": {"libx264", "aac", "mjpeg", "libwebp_anim"} | ({"libx265"} if hevc else set()),
         "-filters": {
             "scale",
             "fps",

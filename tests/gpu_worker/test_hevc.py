@@ -25,11 +25,11 @@ from tests.gpu_worker.test_ffmpeg import CLEAN, video_job
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory, tools: Tools) -> Path:
-    """Eight seconds at 29.97 pictures a second with sound, of one rung."""
+    """Sound, and pictures at 29.97 a second: so many that key frames drift from counts of them."""
     path = tmp_path_factory.mktemp("source") / "clip.mp4"
     command = [tools.ffmpeg, "-v", "error", "-nostdin", "-f", "lavfi", "-i"]
-    command += ["testsrc2=size=192x108:rate=30000/1001:duration=8", "-f", "lavfi", "-i"]
-    command += ["sine=d=8", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", str(path)]
+    command += ["testsrc2=size=128x72:rate=30000/1001:duration=38", "-f", "lavfi", "-i"]
+    command += ["sine=d=38", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", str(path)]
     subprocess.run(command, check=True, timeout=60)
     return path
 
@@ -64,7 +64,7 @@ def test_both_are_variants_of_one_playlist_with_one_sound(made: Package, tools: 
         "yuv420p", "bt709", "tv",
     )  # fmt: skip
     assert first.stream_info.audio == second.stream_info.audio == "audio-64k"
-    assert second.stream_info.resolution == (shown["width"], shown["height"]) == (192, 108)
+    assert second.stream_info.resolution == (shown["width"], shown["height"]) == (128, 72)
     assert hls.complaints(tools, made.folder / "master.m3u8") == ""
 
 
@@ -77,13 +77,14 @@ def test_the_playlist_names_its_init_section_and_a_version_that_knows_it(made: P
 
 def test_pictures_are_stamped_and_cut_as_those_of_h264(made: Package, tools: Tools) -> None:
     plain, other = (hls.media(made.folder, f"360p{kind}.m3u8") for kind in ("", "-hevc"))
-    assert hls.lengths(plain) == hls.lengths(other) == [6.006, 2.002]
+    assert hls.lengths(plain) == hls.lengths(other)
+    assert min(hls.lengths(plain)[:-1]) < 6, "the clip is too short to drift"
     times = [
         sorted(float(p["pts_time"]) for p in hls.packets(tools, made.folder / name, "v:0"))
         for name in ("360p.m3u8", "360p-hevc.m3u8")
     ]
     assert times[0] == pytest.approx(times[1], abs=0.0001)
-    assert len(times[0]) == 240
+    assert len(times[0]) == 1139
 
 
 def test_the_manifest_lists_init_section_and_segments(made: Package, tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ def test_the_command_line_has_an_output_more_for_each_rung() -> None:
     ]  # fmt: skip
     assert argv[start + 1 : end] == [
         "-c:v", "libx265", "-preset", "veryfast", "-crf", "24", *same,
-        "-x265-params", closed, *muxer,
+        "-forced-idr", "1", "-x265-params", closed, *muxer,
     ]  # fmt: skip
     on_gpu = ffmpeg.video_pass("ffmpeg", video_job(
         rungs=ladder.plan(Size(1280, 720))[1:], hevc=True, audio=None, encoder="h264_nvenc",

@@ -1,6 +1,7 @@
 """Children are bounded, see no secret, and leave nothing behind."""
 
 import asyncio
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from gpu_worker import starter
 from gpu_worker.errors import ProcessFailed, ProcessTimedOut
 from gpu_worker.process import Completed, Limits, run
 from gpu_worker.sandbox import UNCONFINED, Room, Wanted, choose
-from gpu_worker.starter import LANDLOCK, SECCOMP
+from gpu_worker.starter import LANDLOCK, SECCOMP, TELL
 from tests.gpu_worker.layers import chosen
 
 LIMITS = Limits(wall_s=20, cpu_s=20, file_bytes=1024**2)
@@ -129,17 +130,38 @@ async def test_what_cannot_be_started_is_no_failure_of_the_program(tmp_path: Pat
     room = Room(tmp_path)
     with pytest.raises(FileNotFoundError, match="/nowhere/ffmpeg"):
         await run(["/nowhere/ffmpeg"], sandbox=UNCONFINED, room=room, limits=LIMITS)
-    # Its words are its own: a program that says the same is not taken for the starter.
-    with pytest.raises(ProcessFailed):
-        await start("import sys; sys.exit('not started: 2 really')", tmp_path)
 
 
 @pytest.mark.parametrize("order", [LANDLOCK, SECCOMP])
 async def test_a_layer_that_cannot_be_put_on_starts_no_program(tmp_path: Path, order: str) -> None:
     made = tmp_path / "made"
-    argv = starter.command({order: 999}, ["/bin/touch", str(made)])
-    child = await asyncio.create_subprocess_exec(*argv, stderr=asyncio.subprocess.PIPE)
-    _, told = await asyncio.wait_for(child.communicate(), 10)
-    assert child.returncode is not None
-    assert isinstance(starter.failure_of(child.returncode, told.decode()), OSError)
+    reader, writer = os.pipe()
+    argv = starter.command({TELL: writer, order: 999}, ["/bin/touch", str(made)])
+    child = await asyncio.create_subprocess_exec(*argv, pass_fds=(writer,))
+    os.close(writer)
+    assert await asyncio.wait_for(child.wait(), 10) == starter.FAILED
+    with os.fdopen(reader, "rb") as told:
+        assert isinstance(starter.failure_of(told.read()), OSError)
     assert not made.exists()
+
+
+def test_a_starter_that_never_began_has_started_nothing() -> None:
+    assert isinstance(starter.failure_of(b""), OSError)
+    assert starter.failure_of(starter.STARTED) is None
+    assert isinstance(starter.failure_of(starter.STARTED + b"2 gone"), FileNotFoundError)
+
+
+async def test_a_program_ignores_no_signal(tmp_path: Path) -> None:
+    argv = ["/bin/grep", "SigIgn", "/proc/self/status"]
+    done = await run(argv, sandbox=UNCONFINED, room=Room(tmp_path), limits=LIMITS)
+    assert int(done.stdout.split()[1], 16) == 0
+
+
+async def test_no_folder_of_libraries_or_programs_is_relative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/usr/lib::lib:")
+    monkeypatch.setenv("PATH", f".:{os.environ['PATH']}")
+    done = await start("import os; print(dict(os.environ))", tmp_path)
+    assert b"'LD_LIBRARY_PATH': '/usr/lib'" in done.stdout
+    assert b"'PATH': '/" in done.stdout
