@@ -62,10 +62,10 @@ async def test_a_bucket_that_is_away_is_503_and_can_be_asked_again(
     async with running(load(environ)) as service:
         studio = Studio(service, s3, "alice")
         job = await studio.ready()
+        url = (await studio.get(f"/api/media/{job.media_id}/playback")).json()["masterUrl"]
         for key in [found.key async for found in service.services.storage.listing("")]:
             s3.delete_object(Bucket=environ["R2_BUCKET"], Key=key)
         s3.delete_bucket(Bucket=environ["R2_BUCKET"])
-        url = (await studio.get(f"/api/media/{job.media_id}/playback")).json()["masterUrl"]
 
         answer = await service.http.get(url)
 

@@ -135,7 +135,9 @@ def works_in(process: psutil.Process, work_dir: Path) -> bool:
     words = process.info["cmdline"] or []
     with suppress(psutil.Error):
         alive = process.status() != psutil.STATUS_ZOMBIE
-        return alive and any(f"{work_dir}/" in word for word in words)
+        # bubblewrap whose parent was killed before it had begun waits for ever and runs nothing.
+        unborn = process.name() == "bwrap" and not process.children()
+        return alive and not unborn and any(f"{work_dir}/" in word for word in words)
     return False
 
 

@@ -119,6 +119,8 @@ async def test_a_job_goes_on_by_the_next_way_and_says_so(
     assert names == {
         "360p.m3u8", "360p_000.ts", "360p_001.ts", "audio-64k.m3u8", "audio-64k_000.ts",
         "audio-64k_001.ts", "master.m3u8", "poster.jpg", "preview", "conformance.json",
+        "360p-iframes.m3u8", "storyboard.vtt", "storyboard_000.jpg", "animated.webp",
+        "waveform.json", "extras.json",
     }  # fmt: skip
     assert hls.complaints(tools, made.folder / "master.m3u8") == ""
     poster = hls.picture(tools, ["-i", str(made.folder / "poster.jpg")], 320, 180)

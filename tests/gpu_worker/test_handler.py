@@ -24,6 +24,7 @@ from gpu_worker.signature import SignatureRefused, verify
 from gpu_worker.tools import Tools
 from tests.gpu_worker.clips import Clips
 from tests.gpu_worker.service import SECRET, Receiver, receiver
+from tests.infra.embedded.processes import eventually
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -230,12 +231,13 @@ async def test_cancellation_ends_ffmpeg_and_publishes_nothing(
 ) -> None:
     job = await job_for(bucket, service, clips["long"], "video")
     task = asyncio.create_task(worker.handle(job))
-    for _ in range(200):
-        if any(p.report.get("progress", {}).get("stage") == "encode" for p in service.posts):
-            break
-        await asyncio.sleep(0.05)
-    running = psutil.Process().children(recursive=True)
-    assert any("ffmpeg" in process.name() for process in running)
+
+    def encodes() -> bool:
+        told = any(p.report.get("progress", {}).get("stage") == "encode" for p in service.posts)
+        children = psutil.Process().children(recursive=True)
+        return told and any("ffmpeg" in child.name() for child in children)
+
+    assert await eventually(encodes, 30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -232,10 +232,18 @@ def expected(way: EncoderChoice, case: Case) -> list[str]:
     return [*argv, "-f", "image2", "-update", "1", "poster.jpg"]
 
 
+NOTHING_BESIDE = {
+    "storyboard": False,
+    "animated_preview": False,
+    "waveform_of_videos": False,
+    "loudness": "off",
+}
+
+
 @pytest.mark.parametrize("best", [CUDA, NVENC, X264], ids=["cuda", "nvenc", "x264"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_every_source_by_every_way(case: Case, best: EncoderChoice) -> None:
-    found, settings = read(case), EncodeSettings.model_validate(case.settings)
+    found, settings = read(case), EncodeSettings.model_validate(NOTHING_BESIDE | case.settings)
     job = plan.video_pass(SOURCE, found, best.encoder, settings)
     way = first_way(best, found, job.canvas)
     if best.on_gpu and "scale_cuda" not in case.gpu:
@@ -243,6 +251,22 @@ def test_every_source_by_every_way(case: Case, best: EncoderChoice) -> None:
     else:
         assert way == best
     assert ffmpeg.video_pass("ffmpeg", by(way, job)) == expected(way, case)
+
+
+def test_pictures_beside_are_chosen_before_they_are_copied_from_the_gpu() -> None:
+    job = plan.video_pass(SOURCE, read(CASES["SDR"]), "h264_nvenc", EncodeSettings())
+    graph = ffmpeg.video_pass("ffmpeg", by(CUDA, job))
+    chains = graph[graph.index("-filter_complex") + 1].split(";")
+    assert chains[0].endswith("split=4[canvas][still][sheets][moments]")
+    for chain, source, size in zip(
+        chains[1:4],
+        ("still", "sheets", "moments"),
+        ("", "scale=160:90", "scale=320:180"),
+        strict=True,
+    ):
+        assert chain.startswith(f"[{source}]select=")
+        assert chain.count("hwdownload,format=nv12,") == 1
+        assert chain.partition("hwdownload,format=nv12,")[2].startswith(size)
 
 
 def failed(code: WorkerErrorCode, tail: str = "") -> JobFailed:

@@ -43,10 +43,11 @@ class CreatorInvalid(Exception):
 def write_running(data: Path, environ: Mapping[str, str]) -> Path:
     """Leave a running service's settings for other commands, readable by this user alone."""
     path = data / RUNNING
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    half = path.with_suffix(".new")  # Who looks for the file finds it whole.
+    half.unlink(missing_ok=True)
+    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(dict(environ), file)
-    return path
+    return half.replace(path)
 
 
 def environment(data: Path | None) -> Mapping[str, str]:
