@@ -19,6 +19,8 @@ FULL_BOX, SAMPLE_ENTRY = 4, 78
 NOT_SYNC = 1 << 16
 DATA_OFFSET, FIRST_FLAGS, DURATION, SIZE, FLAGS, OFFSET = 0x1, 0x4, 0x100, 0x200, 0x400, 0x800
 HEAD_BASE, HEAD_ENTRY, HEAD_DURATION, HEAD_SIZE, HEAD_FLAGS = 0x1, 0x2, 0x8, 0x10, 0x20
+LATEST = 2**48
+"""Ticks; far beyond any film at any clock, and far within what can be calculated with."""
 Boxes = list[tuple[str, bytes, int]]
 """Of each box its type, what is in it, and where that begins."""
 
@@ -113,6 +115,8 @@ def read_fragment(path: Path, initialisation: Initialisation) -> Segment:
     track = _inside(fragments[0], "traf")
     time = _inside(track, "tfdt")
     begins = int.from_bytes(time[4:12] if time[0] else time[4:8])
+    if begins > LATEST:
+        raise ValueError("it begins at no time that there is")
     durations, offsets, sync = _samples(_inside(track, "tfhd"), _inside(track, "trun"))
     decoded = begins + np.cumsum(durations) - durations
     clock = CLOCK_HZ / initialisation.clock_hz
@@ -190,6 +194,6 @@ def _move_track(content: bytearray, track: bytes, at: int, ticks: int) -> None:
 
 def _add(content: bytearray, at: int, size: int, ticks: int) -> None:
     value = int.from_bytes(content[at : at + size]) + ticks
-    if value < 0:
-        raise ValueError("a segment would begin before zero")
+    if not 0 <= value < 1 << 8 * size:
+        raise ValueError("a segment would begin at no time that there is")
     content[at : at + size] = value.to_bytes(size)

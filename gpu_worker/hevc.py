@@ -25,7 +25,7 @@ def finish(
     """
     try:
         return _finished(folder, rungs, beside)
-    except (OSError, ValueError, ArithmeticError) as error:
+    except (OSError, ValueError) as error:
         raise JobFailed(WorkerErrorCode.OUTPUT_INVALID, NOT_PLAYABLE, str(error)) from error
 
 

@@ -7,7 +7,7 @@ some good GPUs take is larger than 145x49: only a job in small proves anything.
 from fractions import Fraction
 from pathlib import Path
 
-from gpu_worker import ladder
+from gpu_worker import ladder, storyboard
 from gpu_worker.ffmpeg import Source, VideoEncoder, VideoPass
 from gpu_worker.ladder import Size
 
@@ -27,7 +27,7 @@ def clip(program: str) -> list[str]:
 
 
 def video_pass(folder: Path, encoder: VideoEncoder, *, on_gpu: bool, hevc: bool) -> VideoPass:
-    """The pass of a job over `clip.mp4` in `folder`: two rungs, deinterlacing and a poster."""
+    """The pass of a job over `clip.mp4` in `folder`: two rungs, deinterlaced, all beside."""
     return VideoPass(
         source=Source(folder / "clip.mp4", MAX_PIXELS),
         index=0,
@@ -41,4 +41,6 @@ def video_pass(folder: Path, encoder: VideoEncoder, *, on_gpu: bool, hevc: bool)
         on_gpu=on_gpu,
         hevc=hevc,
         interlaced=True,
+        storyboard=storyboard.plan(SIZE, SECONDS),
+        animated=True,
     )

@@ -42,7 +42,7 @@ class EncodeSettings(BaseModel):
     animated_preview: bool = True
     waveform_of_videos: bool = True
     loudness: Literal["off", "videos", "all"] = "videos"
-    """What is measured. Beside the encode of a film it costs nothing, of sound alone an eighth."""
+    """What is measured: hardly any CPU beside the encode of a film, an eighth of that of sound."""
     loudness_target_lufs: float | None = Field(default=None, ge=-40, le=-5)
     """Sound is made as loud as that; unset, it stays as it is."""
     max_duration_seconds: float = Field(default=4 * 3600, gt=0)

@@ -115,6 +115,18 @@ def changed(name: str, old: bytes, new: bytes) -> Fault:
     return break_it
 
 
+def after(name: str, box: bytes, at: int, content: bytes) -> Fault:
+    """Other bytes so many after the name of a box."""
+
+    def patch(folder: Path, _tools: Tools) -> None:
+        found = bytearray((folder / name).read_bytes())
+        begin = found.index(box) + 4 + at
+        found[begin : begin + len(content)] = content
+        (folder / name).write_bytes(found)
+
+    return patch
+
+
 def cut_off(folder: Path, _tools: Tools) -> None:
     path = folder / "360p-hevc_001.m4s"
     path.write_bytes(path.read_bytes()[:-1])
@@ -131,6 +143,7 @@ MAIN = b"hvcC\x01\x01"
         ("rfc8216-4.1", edit(LIST, "#EXT-X-MAP.*\n", "")),
         ("rfc8216-4.1", changed(INIT, b"hvc1", b"hev1")),
         ("rfc8216-4.1", cut_off),
+        ("rfc8216-4.1", after("360p-hevc_001.m4s", b"tfdt", 4, b"\xff" * 8)),
         ("rfc8216-7", edit(LIST, "VERSION:6", "VERSION:5")),
         ("rfc8216-6.2.4", both_moved),
         ("apple-7.1", moved("360p-hevc_001.m4s", 3000)),
@@ -167,15 +180,45 @@ def test_no_link_is_followed_where_times_are_set(made: Package, tmp_path: Path) 
     assert secret.read_bytes() == before
 
 
-def test_what_is_no_hevc_makes_the_output_invalid(made: Package, tmp_path: Path) -> None:
+def written(name: str, content: bytes) -> Fault:
+    def write(folder: Path, _tools: Tools) -> None:
+        (folder / name).write_bytes(content)
+
+    return write
+
+
+FIRST = "360p-hevc_000.m4s"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (written(INIT, b"what somebody who took ffmpeg over wrote"), "is cut off"),
+        (after(INIT, b"mdhd", 12, bytes(4)), "clock stands still"),
+        (after(FIRST, b"tfdt", 4, b"\xff" * 8), "no time that there is"),
+    ],
+)
+def test_what_nobody_would_write_makes_the_output_invalid(
+    made: Package, tmp_path: Path, tools: Tools, spoil: Fault, reason: str
+) -> None:
     folder = tmp_path / "spoilt"
     shutil.copytree(made.folder, folder)
-    (folder / INIT).write_bytes(b"what somebody who took ffmpeg over wrote")
+    spoil(folder, tools)
     rungs = ladder.plan(Size(192, 108))
     with pytest.raises(JobFailed) as refusal:
         hevc.finish(folder, rungs, read_media_playlist(folder / "360p.m3u8"))
     assert refusal.value.code is WorkerErrorCode.OUTPUT_INVALID
-    assert "is cut off" in refusal.value.stderr_tail
+    assert reason in refusal.value.stderr_tail
+
+
+def test_no_playlist_names_the_file_of_an_initialisation_section(
+    made: Package, tmp_path: Path
+) -> None:
+    """It may name any file that the worker could then read or remove."""
+    shutil.copytree(made.folder, tmp_path / "spoilt")
+    path = tmp_path / "spoilt" / "360p.m3u8"
+    path.write_text(path.read_text().replace("#EXTINF", '#EXT-X-MAP:URI="/a/file"\n#EXTINF', 1))
+    assert read_media_playlist(path).initialisation is None
 
 
 def test_a_run_that_tells_nothing_of_its_pictures_is_refused(made: Package, tmp_path: Path) -> None:

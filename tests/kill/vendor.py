@@ -14,7 +14,8 @@ from infra.embedded.runpod_queue import QueueLimits, RunRequest
 from infra.embedded.runpod_stand_in import StandIn, StandInSettings, problem
 
 BUSY = "busy"
-"""In a file's name: RunPod answers 503 to the first call for it."""
+"""In a file's name: RunPod answers 503 to the first calls for it, one by each process."""
+BUSY_CALLS = 2
 UNHEARD = "unheard"
 """RunPod queues the first job for it, and the answer is lost behind a gateway."""
 Attempt = tuple[str, int]
@@ -28,13 +29,13 @@ class Vendor(StandIn):
         super().__init__(settings)
         self.calls: Counter[Attempt] = Counter()
         """Those that queued a job."""
-        self.refused: set[Attempt] = set()
+        self.refused: Counter[Attempt] = Counter()
 
     async def accept(self, wanted: RunRequest) -> Response:
         """Queue the job, unless RunPod is to be busy."""
         attempt = (str(wanted.input["mediaId"]), int(str(wanted.input["attempt"])))
-        if BUSY in str(wanted.input["inputKey"]) and attempt not in self.refused:
-            self.refused.add(attempt)
+        if BUSY in str(wanted.input["inputKey"]) and self.refused[attempt] < BUSY_CALLS:
+            self.refused[attempt] += 1
             return problem(503, "busy")
         self.calls[attempt] += 1
         answer = await super().accept(wanted)
