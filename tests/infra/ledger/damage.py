@@ -1,6 +1,7 @@
 """Ways to damage or change the events of an export, without a key."""
 
 import random
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -10,6 +11,9 @@ from uuid import UUID
 from infra.ledger import bundle
 from tests import factories as f
 from tests.infra.ledger.ledgers import BEGIN, Ledger, key_of, text, zipped
+
+LOCAL_HEADER_BYTES, DIRECTORY_ENTRY_BYTES, CHECKSUM_AT = 30, 46, 16
+"""APPNOTE.TXT, 4.3.7 and 4.3.12: without names."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,32 @@ def byte_of_the_archive(rng: random.Random, ledger: Ledger) -> Corrupted:
     whole = ledger.packed().getvalue()
     damaged = other_byte(rng, whole, whole.index(ledger.part(part)) + at)
     return Corrupted(BytesIO(damaged), seq, False)
+
+
+def _member(ledger: Ledger, part: int) -> tuple[bytes, zipfile.ZipInfo]:
+    """A compressed archive, and where a part of the events stands in it."""
+    whole = ledger.packed(compressed=True)
+    with zipfile.ZipFile(whole) as archive:
+        return whole.getvalue(), archive.getinfo(bundle.events_of(part + 1))
+
+
+def byte_of_a_compressed_part(rng: random.Random, ledger: Ledger) -> Corrupted:
+    part = rng.randrange(len(ledger.placed()))
+    whole, info = _member(ledger, part)
+    begin = info.header_offset + LOCAL_HEADER_BYTES + len(info.filename)
+    # Not the last ones: some bits of those are of no code.
+    at = begin + rng.randrange(info.compress_size - 2)
+    seq = min(ledger.placed()[part]) + 1
+    return Corrupted(BytesIO(other_byte(rng, whole, at)), seq, False)
+
+
+def checksum_of_a_compressed_part(rng: random.Random, ledger: Ledger) -> Corrupted:
+    part = rng.randrange(len(ledger.placed()))
+    whole, info = _member(ledger, part)
+    named = whole.rindex(info.filename.encode())  # in the directory, which is the last
+    at = named - DIRECTORY_ENTRY_BYTES + CHECKSUM_AT + rng.randrange(4)
+    seq = min(ledger.placed()[part]) + 1
+    return Corrupted(BytesIO(other_byte(rng, whole, at)), seq, False)
 
 
 def number_changed(rng: random.Random, ledger: Ledger) -> Corrupted:
@@ -245,6 +275,8 @@ DAMAGE: tuple[Corruption, ...] = (
     byte_of_an_event,
     byte_of_a_part,
     byte_of_the_archive,
+    byte_of_a_compressed_part,
+    checksum_of_a_compressed_part,
     number_changed,
     length_changed,
     end_of_a_record_changed,
