@@ -66,12 +66,17 @@ if BROKEN == "encode":
 if "-hwaccel" in argv and (BROKEN == "decode" or BROKEN == "source" and not own):
     fail({no_decoder!r})
 if "-hwaccel" in argv and BROKEN in ("late", "hold") and not own:
-    subprocess.run([REAL, *on_cpu(argv)], check=True)
-    for path in Path().glob("*.ts"):
-        content = bytearray(path.read_bytes())
-        content[-1] ^= 1
-        Path(path.name + ".new").write_bytes(content)
-        os.replace(path.name + ".new", path)
+    # In a folder of its own: no segment may be seen, and taken, before it is another.
+    making = Path("making")
+    making.mkdir()
+    subprocess.run([REAL, *on_cpu(argv)], check=True, cwd=making)
+    for path in sorted(making.iterdir()):
+        if path.suffix == ".ts":
+            content = bytearray(path.read_bytes())
+            content[-1] ^= 1
+            path.write_bytes(content)
+        os.replace(path, path.name)
+    making.rmdir()
     while BROKEN == "hold" and not Path(GO).exists():
         time.sleep(0.02)
     fail({no_decoder!r})
