@@ -48,7 +48,7 @@ def serve() -> int:
 
 async def check_features(settings: EncodeSettings, tools: Tools) -> None:
     """Raise RuntimeError when this ffmpeg lacks an encoder or filter; RunPod then exits."""
-    if missing := await missing_features(tools, Path(tempfile.gettempdir()), hevc=settings.hevc):
+    if missing := await missing_features(tools, Path(tempfile.gettempdir()), settings.beside):
         raise RuntimeError(f"{tools.ffmpeg} lacks {', '.join(missing)}")
 
 

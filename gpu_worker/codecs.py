@@ -6,6 +6,7 @@ RFC 6381, 3.3 (the codecs parameter).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 NAL_SLICE, NAL_IDR, NAL_SPS = 1, 5, 7
 SLICES = range(NAL_SLICE, NAL_IDR + 1)
@@ -42,9 +43,13 @@ class Sps:
 
 
 @dataclass(frozen=True)
-class Hevc:
-    """What an initialisation section says of HEVC in it; `level` 90 means 3.0, colours as H.273."""
+class Described:
+    """What an initialisation section says of HEVC or AV1 in it; colours as H.273 has them.
 
+    `level` is as the codec counts: of HEVC 90 means 3.0, of AV1 8 means 4.0.
+    """
+
+    codec: Literal["hevc", "av1"]
     codecs: str
     profile: int
     level: int

@@ -99,7 +99,7 @@ async def _examine(environ: Mapping[str, str]) -> list[Finding]:
 
 
 async def _examine_tools(settings: EncodeSettings, tools: Tools, cwd: Path) -> list[Finding]:
-    missing = await missing_features(tools, cwd, hevc=settings.hevc)
+    missing = await missing_features(tools, cwd, settings.beside)
     lacks = f", which lacks {', '.join(missing)}" if missing else ""
     choice = await choose_encoder(settings, tools, cwd)
     return [

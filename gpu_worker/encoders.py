@@ -9,12 +9,19 @@ both: spatial, since temporal AQ makes sizes uneven within a group, against our 
 quality in VBR (6.1.3) makes easy content take few bytes, as CRF does with x264.
 """
 
+from collections.abc import Callable
 from fractions import Fraction
 
+from gpu_worker.fragmented import Codec
 from gpu_worker.ladder import Rung
 
 KEY_FRAME_SECONDS = 2
-HEVC_SHARE = Fraction(3, 5)
+HEVC_SHARE, AV1_SHARE = Fraction(3, 5), Fraction(1, 2)
+"""Of H.264's rates."""
+AV1_PRESETS = {
+    "superfast": 11, "veryfast": 10, "faster": 9, "fast": 8, "medium": 7, "slow": 5, "slower": 4,
+}  # fmt: skip
+"""SVT-AV1's, by x264's."""
 LOOKAHEAD = 20
 """Pictures; NVENC takes 31 less the number of B pictures at most."""
 NVENC = (
@@ -56,6 +63,20 @@ def hevc(encoder: str, rung: Rung, frame_rate: Fraction, x265_preset: str) -> li
             "-forced-idr", "1", "-x265-params", closed,
         ]  # fmt: skip
     return ["-c:v", "hevc_nvenc", *NVENC, "-rc", "vbr", "-cq", "26", "-b:v", "0", *same]
+
+
+def av1(encoder: str, rung: Rung, frame_rate: Fraction, x264_preset: str) -> list[str]:
+    """AV1 Main, beside H.264's rung, capped at half of its bit rate."""
+    _, keys = _groups(frame_rate)
+    same = [*_cap(rung, AV1_SHARE), *keys]
+    if encoder == "libx264":
+        preset = str(AV1_PRESETS[x264_preset])
+        return ["-c:v", "libsvtav1", "-preset", preset, "-crf", "35", *same]
+    return ["-c:v", "av1_nvenc", *NVENC, "-rc", "vbr", "-cq", "34", "-b:v", "0", *same]
+
+
+BESIDE: dict[Codec, Callable[[str, Rung, Fraction, str], list[str]]] = {"hevc": hevc, "av1": av1}
+"""Encoder, rung, pictures a second and x264's preset → the options of another codec."""
 
 
 def _cap(rung: Rung, share: Fraction = Fraction(1)) -> list[str]:

@@ -6,6 +6,7 @@ Flags are those that ffmpeg 5.1 and 9 share.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ from gpu_worker import (
     video_graph,
 )
 from gpu_worker.colour import PRODUCED, Colour
+from gpu_worker.fragmented import Codec
 from gpu_worker.ladder import PlannedRung, Size
 from gpu_worker.sound import CLEAN as _CLEAN
 from gpu_worker.sound import AudioPlan
@@ -65,8 +67,10 @@ class VideoPass:
     poster_at_seconds: float
     encoder: VideoEncoder
     x264_preset: str
-    hevc: bool = False
-    """Each rung in HEVC as well."""
+    beside: tuple[Codec, ...] = ()
+    """Each rung in these codecs as well."""
+    beside_on_cpu: bool = False
+    """Even where H.264 is encoded by the GPU."""
     on_gpu: bool = False
     """Decoded and scaled there too: only with its encoder, and without conversion of colours."""
     colour: Colour | None = PRODUCED
@@ -128,11 +132,12 @@ def video_pass(program: str, job: VideoPass) -> list[str]:
         argv += ["-map", f"[v{number}]"]
         argv += encoders.h264(job.encoder, planned.rung, job.frame_rate, job.x264_preset)
         argv += _hls_output(planned.rung.name, job.length_seconds)
-    for number, planned in enumerate(job.rungs if job.hevc else ()):
-        argv += ["-map", f"[h{number}]"]
-        argv += encoders.hevc(job.encoder, planned.rung, job.frame_rate, job.x264_preset)
+    by = "libx264" if job.beside_on_cpu else job.encoder
+    for codec, (number, planned) in product(job.beside, enumerate(job.rungs)):
+        argv += ["-map", f"[{codec}_{number}]"]
+        argv += encoders.BESIDE[codec](by, planned.rung, job.frame_rate, job.x264_preset)
         argv += ["-t", _seconds(job.length_seconds), *_CLEAN]
-        argv += fragmented.muxer(planned, SEGMENT_SECONDS)
+        argv += fragmented.muxer(planned, codec, SEGMENT_SECONDS)
     if job.audio is not None:
         argv += _audio_outputs(job.audio, "audio-", job.length_seconds)
         if job.waveform_rate_hz is not None:

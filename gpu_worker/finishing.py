@@ -3,7 +3,7 @@
 from itertools import chain
 from pathlib import Path
 
-from gpu_worker import ffmpeg, hevc
+from gpu_worker import beside, ffmpeg
 from gpu_worker.iframes import lines as iframe_lines
 from gpu_worker.iframes import make_iframes
 from gpu_worker.leftovers import codecs_of
@@ -27,8 +27,8 @@ def finish_video(
 ) -> tuple[Variant, ...]:
     """Write the playlists of the renditions that are kept, and the multivariant playlist."""
     made = [(video, codecs_of(folder, video)) for video in videos]
-    beside = hevc.finish(folder, job.rungs, videos[0]) if job.hevc else []
-    everything = [*(video for video, _ in (*made, *beside)), *audios.values()]
+    others = [beside.finish(folder, codec, job.rungs, videos[0]) for codec in job.beside]
+    everything = [*(video for video, _ in chain(made, *others)), *audios.values()]
     target = target_duration(everything)
     ladders = [
         tuple(
@@ -43,7 +43,7 @@ def finish_video(
             )
             for planned, (video, told) in zip(job.rungs, renditions, strict=True)
         )
-        for renditions in filter(None, (made, beside))
+        for renditions in (made, *others)
     ]
     if step is not None:
         ladders = [worth_keeping(variants, step) for variants in ladders]

@@ -1,16 +1,18 @@
 """Reads fragmented MP4 as HLS has it: an initialisation section, and segments of one fragment each.
 
-Sources: ISO/IEC 14496-12 (boxes), 14496-15, 8.3.3 and annex E (hvcC, the codecs parameter).
+Sources: ISO/IEC 14496-12 (boxes), 14496-15, 8.3.3 and annex E (hvcC, the codecs parameter); AV1
+Codec ISO Media File Format Binding, 2.3 and 5 (av1C, the codecs parameter).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
-from gpu_worker.codecs import Hevc
+from gpu_worker.codecs import Described
 from gpu_worker.objects import read_regular
 from gpu_worker.transport import CLOCK_HZ, Segment
 
@@ -29,7 +31,7 @@ Boxes = list[tuple[str, bytes, int]]
 class Initialisation:
     """The pictures of a rendition, and their ticks a second."""
 
-    hevc: Hevc
+    described: Described
     clock_hz: int
 
 
@@ -56,42 +58,84 @@ def _inside(content: bytes, *path: str) -> bytes:
 
 
 def read_initialisation(path: Path) -> Initialisation:
-    """What an init section says. Raises OSError; ValueError when it is none of HEVC."""
+    """What an init section says. Raises OSError; ValueError when it is of neither HEVC nor AV1."""
     media = _inside(read_regular(path), "moov", "trak", "mdia")
     header = _inside(media, "mdhd")
     at = 20 if header[0] else 12
     described = _inside(media, "minf", "stbl", "stsd")
     name, entry, _ = next(iter(boxes(described, FULL_BOX + 4)), ("nothing", b"", 0))
-    if name != "hvc1" or len(entry) < SAMPLE_ENTRY:
+    if name not in READERS or len(entry) < SAMPLE_ENTRY:
         raise ValueError(f"the pictures are {name}")
     clock_hz = int.from_bytes(header[at : at + 4])
     if not clock_hz:
         raise ValueError("its clock stands still")
-    return Initialisation(_hevc(entry), clock_hz)
+    return Initialisation(READERS[name](entry), clock_hz)
 
 
-def _hevc(entry: bytes) -> Hevc:
+class _Common(TypedDict):
+    width: int
+    height: int
+    square_pixels: bool
+    full_range: bool
+    primaries: int | None
+    transfer: int | None
+    matrix: int | None
+
+
+def _record(entry: bytes, kind: str, size: int) -> tuple[bytes, _Common]:
+    """A codec's own box of a sample entry, and what stands there for any codec."""
     parts = {name: body for name, body, _ in boxes(entry, SAMPLE_ENTRY)}
-    record = parts.get("hvcC", b"")
-    if len(record) < 23:
-        raise ValueError("there is no hvcC")
+    record = parts.get(kind, b"")
+    if len(record) < size:
+        raise ValueError(f"there is no {kind}")
     colours, pixels = parts.get("colr", b""), parts.get("pasp", b"")
     told = colours[:4] == b"nclx" and len(colours) > 10
     numbers = [int.from_bytes(colours[at : at + 2]) if told else None for at in (4, 6, 8)]
-    return Hevc(
-        codecs=hevc_codecs(record),
-        profile=record[1] & 0x1F,
-        level=record[12],
+    return record, _Common(
         width=int.from_bytes(entry[24:26]),
         height=int.from_bytes(entry[26:28]),
-        # general_progressive_source_flag, and not general_interlaced_source_flag
-        progressive=record[6] >> 6 == 0b10,
         square_pixels=not pixels or pixels[:4] == pixels[4:8],
         full_range=told and bool(colours[10] & 0x80),
         primaries=numbers[0],
         transfer=numbers[1],
         matrix=numbers[2],
     )
+
+
+def _hevc(entry: bytes) -> Described:
+    record, common = _record(entry, "hvcC", 23)
+    return Described(
+        codec="hevc",
+        codecs=hevc_codecs(record),
+        profile=record[1] & 0x1F,
+        level=record[12],
+        # general_progressive_source_flag, and not general_interlaced_source_flag
+        progressive=record[6] >> 6 == 0b10,
+        **common,
+    )
+
+
+def _av1(entry: bytes) -> Described:
+    record, common = _record(entry, "av1C", 4)
+    return Described(
+        codec="av1",
+        codecs=av1_codecs(record),
+        profile=record[1] >> 5,
+        level=record[1] & 0x1F,
+        progressive=True,  # there is nothing else in AV1
+        **common,
+    )
+
+
+READERS: dict[str, Callable[[bytes], Described]] = {"hvc1": _hevc, "av01": _av1}
+"""By the name of their sample entry."""
+
+
+def av1_codecs(record: bytes) -> str:
+    """What an av1C tells: profile, level and tier, bits of a sample."""
+    tier = "H" if record[2] & 0x80 else "M"
+    bits = 8 if not record[2] & 0x40 else 12 if record[2] & 0x20 else 10
+    return f"av01.{record[1] >> 5}.{record[1] & 0x1F:02}{tier}.{bits:02}"
 
 
 def hevc_codecs(record: bytes) -> str:
@@ -125,7 +169,7 @@ def read_fragment(path: Path, initialisation: Initialisation) -> Segment:
         decoded=np.rint(decoded * clock).astype(np.int64),
         idr=sync,
         extents=np.zeros((len(sync), 2), dtype=np.int64),  # I-frame playlists list no fragments
-        sps=frozenset({initialisation.hevc}),
+        sps=frozenset({initialisation.described}),
         sounds=(),
         adts=frozenset(),
         counters={},

@@ -5,13 +5,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from gpu_worker.codecs import AAC_LC_OBJECT, Hevc
+from gpu_worker.codecs import AAC_LC_OBJECT, Described
 from gpu_worker.produced import Output, Rendition
 from gpu_worker.transport import CLOCK_HZ, after, later_by
 
 PROFILE_HIGH, MAX_LEVEL = 100, 52
-MAIN, MAX_HEVC_LEVEL = 1, 150
-"""general_level_idc is thirty times the level."""
+MOST = {"hevc": (1, 150), "av1": (0, 13)}
+"""Profile Main and level 5.0; 5.1 of AV1. HEVC counts thirty times the level."""
 MAX_FRAME_RATE = 60
 KEY_FRAME_SECONDS = 2
 BT709 = (1, 1, 1)
@@ -42,10 +42,10 @@ def idr_often(output: Output) -> Problems:
                 last = last if number == len(marks) - 1 else time
 
 
-def high_or_main(output: Output) -> Problems:
+def known_profiles(output: Output) -> Problems:
     for _, segment in output.every_segment:
         for sps in segment.content.sps:
-            most = (MAIN, MAX_HEVC_LEVEL) if isinstance(sps, Hevc) else (PROFILE_HIGH, MAX_LEVEL)
+            most = MOST[sps.codec] if isinstance(sps, Described) else (PROFILE_HIGH, MAX_LEVEL)
             if sps.profile != most[0] or sps.level > most[1]:
                 yield f"{segment.name} is {sps.codecs}"
 

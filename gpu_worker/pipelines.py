@@ -37,7 +37,7 @@ def first_way(best: EncoderChoice, found: MediaProbe, canvas: Size) -> EncoderCh
 
 def by(way: EncoderChoice, job: VideoPass) -> VideoPass:
     """The pass of a job by one of the ways."""
-    return replace(job, encoder=way.encoder, on_gpu=way.on_gpu)
+    return replace(job, encoder=way.encoder, on_gpu=way.on_gpu, beside_on_cpu=way.beside_on_cpu)
 
 
 def way_after(way: EncoderChoice, failure: ProcessFailed | JobFailed) -> EncoderChoice | None:

@@ -26,8 +26,8 @@ def clip(program: str) -> list[str]:
     ]  # fmt: skip
 
 
-def video_pass(folder: Path, encoder: VideoEncoder, *, on_gpu: bool, hevc: bool) -> VideoPass:
-    """The pass of a job over `clip.mp4` in `folder`: two rungs, deinterlaced, all beside."""
+def video_pass(folder: Path, encoder: VideoEncoder) -> VideoPass:
+    """The pass of a job over `clip.mp4` in `folder`: two rungs, deinterlaced, and all stills."""
     return VideoPass(
         source=Source(folder / "clip.mp4", MAX_PIXELS),
         index=0,
@@ -38,8 +38,6 @@ def video_pass(folder: Path, encoder: VideoEncoder, *, on_gpu: bool, hevc: bool)
         poster_at_seconds=SECONDS / 2,
         encoder=encoder,
         x264_preset="superfast",
-        on_gpu=on_gpu,
-        hevc=hevc,
         interlaced=True,
         storyboard=storyboard.plan(SIZE, SECONDS),
         animated=True,

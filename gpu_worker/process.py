@@ -122,6 +122,7 @@ def _environment(cwd: Path) -> dict[str, str]:
         "TMPDIR": str(cwd),
         "LC_ALL": "C.UTF-8",
         "CUDA_CACHE_DISABLE": "1",  # it would write into the folder
+        "SVT_LOG": "1",  # errors: it tells of its settings besides, whatever ffmpeg is to tell
     }
 
 

@@ -116,7 +116,7 @@ def _first_variant(output: Output) -> Problems:
     def distance(variant: Variant) -> int:
         return abs((variant.bandwidth or 0) - FIRST_VARIANT_BPS)
 
-    # Everybody plays H.264: the first one is of it, where there is HEVC as well.
+    # Everybody plays H.264: the first one is of it, where there is another as well.
     common = [variant for variant in output.variants if not variant.media.mapped]
     nearest = min(common or output.variants, key=distance)
     if output.variants[0] not in common:
@@ -207,8 +207,8 @@ RULES = (
     Rule(
         "apple-1.3",
         APPLE,
-        "H.264 High to 5.2, HEVC Main to 5",
-        media_rules.high_or_main,
+        "H.264 High to 5.2, HEVC Main to 5, AV1 Main to 5.1",
+        media_rules.known_profiles,
         True,
     ),
     Rule("apple-1.13", APPLE, "an IDR picture every two seconds", media_rules.idr_often, True),

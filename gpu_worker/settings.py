@@ -12,6 +12,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from gpu_worker.ffmpeg import MAX_STREAMS
+from gpu_worker.fragmented import Codec
 from gpu_worker.sandbox import Wanted
 from gpu_worker.signature import decode_secret
 
@@ -35,6 +36,8 @@ class EncodeSettings(BaseModel):
     """All four rungs, even above the source."""
     hevc: bool = False
     """Each rung in HEVC as well, in fragmented MP4, capped at three fifths of H.264's bit rate."""
+    av1: bool = False
+    """Each rung in AV1 as well, in fragmented MP4, capped at half of H.264's bit rate."""
     min_rung_step: float | None = Field(default=None, ge=1, le=2)
     """A rung is left out when the one above takes less than so many times its bit rate."""
     storyboard: bool = True
@@ -61,6 +64,12 @@ class EncodeSettings(BaseModel):
     """RLIMIT_CPU of one ffmpeg, summed over its threads."""
     isolation: Wanted = "auto"
     """What must confine ffmpeg, or nothing is started; `optional`: whatever works, even nothing."""
+
+    @property
+    def beside(self) -> tuple[Codec, ...]:
+        """The codecs beside H.264; of those that a player knows it takes which it likes."""
+        wanted: dict[Codec, bool] = {"hevc": self.hevc, "av1": self.av1}
+        return tuple(codec for codec, on in wanted.items() if on)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

@@ -5,6 +5,7 @@ import platform
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -12,11 +13,13 @@ from typing import Self
 from gpu_worker import ffmpeg, probe_encode
 from gpu_worker.errors import MAX_STDERR_TAIL, ProcessFailed, ProcessTimedOut, ToolMissing
 from gpu_worker.ffmpeg import VideoEncoder
+from gpu_worker.fragmented import Codec
 from gpu_worker.process import Limits, run
 from gpu_worker.sandbox import Room, Sandbox, choose
 from gpu_worker.settings import EncodeSettings
 
 PROBE_ENCODE_LIMITS = Limits(wall_s=30, cpu_s=60, file_bytes=16 * 1024**2)
+IN_SOFTWARE: dict[Codec, str] = {"hevc": "libx265", "av1": "libsvtav1"}
 LIST_LIMITS = Limits(wall_s=20, cpu_s=20, file_bytes=1024**2)
 
 
@@ -39,6 +42,8 @@ class EncoderChoice:
     encoder: VideoEncoder
     note: str | None = None
     on_gpu: bool = False
+    beside_on_cpu: bool = False
+    """Codecs beside H.264 are encoded there: the GPU's encoder knows them not."""
 
     def less(self, reason: str) -> Self:
         """What is left when this one does not work for `reason`. ValueError after the last."""
@@ -89,16 +94,19 @@ async def choose_encoder(settings: EncodeSettings, tools: Tools, cwd: Path) -> E
     if settings.encoder == "libx264":
         return EncoderChoice("libx264", "libx264 instead of h264_nvenc: set by ENCODER")
     with tempfile.TemporaryDirectory(prefix="probe-", dir=cwd) as name:
-        trial = _Trial(tools, Path(name), settings.hevc)
-        best = EncoderChoice("h264_nvenc", on_gpu=True)
-        refusal = await trial.refusal(best)
-        if refusal is None:
-            return best
-        refusal_to_encode = await trial.refusal(second := best.less(refusal))
-    if refusal_to_encode is None:
-        return second
+        trial = _Trial(tools, Path(name), settings.beside)
+        way = EncoderChoice("h264_nvenc", on_gpu=True)
+        if (refusal := await trial.refusal(way)) is None:
+            return way
+        if (refusal := await trial.refusal(way := way.less(refusal))) is None:
+            return way
+        if settings.beside:
+            said = f"{' and '.join(settings.beside)} by the CPU: {refusal}"
+            way = EncoderChoice("h264_nvenc", said, beside_on_cpu=True)
+            if (refusal := await trial.refusal(way)) is None:
+                return way
     # That it does not decode either would say nothing more.
-    return EncoderChoice("h264_nvenc").less(refusal_to_encode)
+    return EncoderChoice("h264_nvenc").less(refusal)
 
 
 @dataclass(frozen=True)
@@ -107,12 +115,17 @@ class _Trial:
 
     tools: Tools
     folder: Path
-    hevc: bool
+    beside: tuple[Codec, ...]
 
     async def refusal(self, choice: EncoderChoice) -> str | None:
         """Why `choice` does not work here; None when it does."""
         program, folder = self.tools.ffmpeg, self.folder
-        job = probe_encode.video_pass(folder, choice.encoder, on_gpu=choice.on_gpu, hevc=self.hevc)
+        job = replace(
+            probe_encode.video_pass(folder, choice.encoder),
+            on_gpu=choice.on_gpu,
+            beside=self.beside,
+            beside_on_cpu=choice.beside_on_cpu,
+        )
         try:
             if not job.source.path.exists():
                 await self._run(probe_encode.clip(program), Room(folder, writes=True))
@@ -148,10 +161,11 @@ def confinement(sandbox: Sandbox) -> str:
     return f"{sandbox} confines ffmpeg: a hostile file may reach other files or the network"
 
 
-async def missing_features(tools: Tools, cwd: Path, *, hevc: bool = False) -> list[str]:
+async def missing_features(tools: Tools, cwd: Path, beside: Sequence[Codec] = ()) -> list[str]:
     """Encoders and filters the pipeline uses and this ffmpeg lacks."""
+    others = {IN_SOFTWARE[codec] for codec in beside}
     needed = {
-        "-encoders": {"libx264", "aac", "mjpeg", "libwebp_anim"} | ({"libx265"} if hevc else set()),
+        "-encoders": {"libx264", "aac", "mjpeg", "libwebp_anim"} | others,
         "-filters": {
             "scale",
             "fps",

@@ -17,7 +17,7 @@ from gpu_worker.codecs import (
     SAMPLES_PER_AAC_FRAME,
     SLICES,
     Adts,
-    Hevc,
+    Described,
     Sps,
     adts_frames,
     nal_units,
@@ -56,7 +56,7 @@ class Segment:
     decoded: Ticks
     idr: npt.NDArray[np.bool_]
     extents: npt.NDArray[np.int64]
-    sps: frozenset[Sps | Hevc]
+    sps: frozenset[Sps | Described]
     sounds: tuple[Sounds, ...]
     adts: frozenset[Adts]
     counters: dict[int, tuple[int, int]]

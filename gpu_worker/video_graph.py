@@ -68,7 +68,7 @@ def _cascade(job: "VideoPass") -> list[str]:
         plain = f"scale={planned.size.width}:{planned.size.height}"
         scale = cuda.scale(planned.size) if job.on_gpu else plain
         step = "null," if planned.size == size else f"{scale},setsar=1,"
-        labels = [f"[v{number}]", f"[h{number}]"] if job.hevc else [f"[v{number}]"]
+        labels = [f"[v{number}]", *(f"[{codec}_{number}]" for codec in job.beside)]
         labels += [] if number == last else [f"[c{number}]"]
         ends = "null" if len(labels) == 1 else f"split={len(labels)}"
         graph.append(above + step + ends + "".join(labels))

@@ -16,10 +16,13 @@ LATE = "late"
 """As SOURCE, and it fails at the end: each segment is there, as long as it will be, and another."""
 HOLD = "hold"
 """As LATE, when `go` is there beside the program."""
+BESIDE = "beside"
+"""The GPU encodes H.264 and nothing else."""
 MAIN = "main"
 """The GPU's encoder makes streams of another profile than the one it is asked for."""
 NO_DECODER = "hardware accelerator failed to decode picture"
 NO_ENCODER = "No capable devices found"
+NO_CODEC = "Codec not supported"
 
 PROGRAM = """#!{python}
 import os, re, subprocess, sys, time
@@ -61,6 +64,8 @@ argv = sys.argv[1:]
 if "h264_nvenc" not in argv:
     os.execv(REAL, [REAL, *argv])
 own = any(word.endswith("/clip.mp4") for word in argv)
+if BROKEN == "beside" and any(word in argv for word in ("hevc_nvenc", "av1_nvenc")):
+    fail({no_codec!r})
 if BROKEN == "encode":
     fail({no_encoder!r})
 if "-hwaccel" in argv and (BROKEN == "decode" or BROKEN == "source" and not own):
@@ -95,6 +100,7 @@ def with_gpu(tools: Tools, folder: Path, broken: str | None = None) -> Tools:
             go=str(folder / "go"),
             no_decoder=NO_DECODER,
             no_encoder=NO_ENCODER,
+            no_codec=NO_CODEC,
         )
     )
     program.chmod(0o755)

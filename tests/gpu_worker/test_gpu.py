@@ -49,6 +49,16 @@ async def test_a_job_in_small_tells_what_works(
     assert list(room.iterdir()) == []
 
 
+async def test_a_gpu_that_knows_no_other_codec_still_encodes_h264(
+    tools: Tools, tmp_path: Path
+) -> None:
+    settings = EncodeSettings(x264_preset="superfast", hevc=True, av1=True)
+    choice = await choose_encoder(settings, with_gpu(tools, tmp_path, fake_gpu.BESIDE), tmp_path)
+    said = f"hevc and av1 by the CPU: {fake_gpu.NO_CODEC}"
+    assert choice == EncoderChoice("h264_nvenc", said, beside_on_cpu=True)
+    assert choice.less("it broke").encoder == "libx264"
+
+
 async def test_the_gpu_is_not_tried_where_it_is_not_wanted(tools: Tools, tmp_path: Path) -> None:
     settings = EncodeSettings(encoder="libx264")
     nowhere = replace(tools, ffmpeg=str(tmp_path / "nothing"))
@@ -188,11 +198,11 @@ def options_of(program: Tools, listing: str) -> str:
 
 def test_ffmpeg_knows_every_option_that_only_a_gpu_could_try(tools: Tools) -> None:
     names = [word for word in encoders.NVENC if word.startswith("-") and word != "-bf"]
-    for encoder, profile in (("h264_nvenc", "high"), ("hevc_nvenc", "main")):
+    for encoder, profile in (("h264_nvenc", "high"), ("hevc_nvenc", "main"), ("av1_nvenc", None)):
         listed = options_of(tools, f"encoder={encoder}")
-        for name in (*names, "-rc", "-cq", "-profile"):
+        for name in (*names, "-rc", "-cq", *(["-profile"] if profile else [])):
             assert f"  {name} " in listed
-        for value in ("p5", "hq", "qres", "middle", "vbr", profile):
+        for value in ("p5", "hq", "qres", "middle", "vbr", *([profile] if profile else [])):
             assert f"     {value} " in listed
     for filter_, options in {
         "scale_cuda": ("interp_algo", "bicubic", "format", "passthrough"),

@@ -1,14 +1,15 @@
-"""Rungs in HEVC beside those in H.264, and how the gate looks at them."""
+"""Rungs in HEVC and AV1 beside those in H.264, and how the gate looks at them."""
 
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from gpu_worker import conformance, ffmpeg, fragments, hevc, ladder, manifest
+from gpu_worker import beside, conformance, ffmpeg, fragments, ladder, manifest
 from gpu_worker.contract import WorkerErrorCode
 from gpu_worker.errors import JobFailed
 from gpu_worker.ladder import Size
@@ -37,22 +38,23 @@ def source(tmp_path_factory: pytest.TempPathFactory, tools: Tools) -> Path:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def made(tmp_path_factory: pytest.TempPathFactory, tools: Tools, source: Path) -> Package:
     """The package of it."""
-    folder = tmp_path_factory.mktemp("hevc")
-    settings = EncodeSettings(x264_preset="superfast", hevc=True)
+    folder = tmp_path_factory.mktemp("beside")
+    settings = EncodeSettings(x264_preset="superfast", hevc=True, av1=True)
     packager = Packager(tools, EncoderChoice("libx264"), settings)
     return await packager.package(source, "video", folder, lambda _share: None)
 
 
 def test_it_is_off_unless_set() -> None:
-    assert not EncodeSettings().hevc
-    assert EncodeSettings.from_environ({"HEVC": "true"}).hevc
+    assert EncodeSettings().beside == ()
+    assert EncodeSettings.from_environ({"HEVC": "true", "AV1": "true"}).beside == ("hevc", "av1")
 
 
-def test_both_are_variants_of_one_playlist_with_one_sound(made: Package, tools: Tools) -> None:
+def test_all_are_variants_of_one_playlist_with_one_sound(made: Package, tools: Tools) -> None:
     report = json.loads((made.folder / "conformance.json").read_text())
     assert report["passed"]
-    first, second = hls.master(made.folder).playlists
-    assert (first.uri, second.uri) == ("360p.m3u8", "360p-hevc.m3u8")
+    found = {variant.uri: variant for variant in hls.master(made.folder).playlists}
+    assert next(iter(found)) == "360p.m3u8"
+    first, second, third = (found[f"360p{kind}.m3u8"] for kind in ("", "-hevc", "-av1"))
     assert first.stream_info.codecs.startswith("avc1.64")
     shown = hls.streams(tools, made.folder / "360p-hevc.m3u8")[0]
     level = shown["level"]
@@ -65,6 +67,11 @@ def test_both_are_variants_of_one_playlist_with_one_sound(made: Package, tools: 
     )  # fmt: skip
     assert first.stream_info.audio == second.stream_info.audio == "audio-64k"
     assert second.stream_info.resolution == (shown["width"], shown["height"]) == (128, 72)
+    assert third.stream_info.codecs == "av01.0.00M.08,mp4a.40.2"
+    assert third.stream_info.audio == first.stream_info.audio
+    shown = hls.streams(tools, made.folder / "360p-av1.m3u8")[0]
+    assert (shown["codec_name"], shown["profile"], shown["pix_fmt"]) == ("av1", "Main", "yuv420p")
+    assert (shown["color_space"], shown["color_range"]) == ("bt709", "tv")
     assert hls.complaints(tools, made.folder / "master.m3u8") == ""
 
 
@@ -76,14 +83,16 @@ def test_the_playlist_names_its_init_section_and_a_version_that_knows_it(made: P
 
 
 def test_pictures_are_stamped_and_cut_as_those_of_h264(made: Package, tools: Tools) -> None:
-    plain, other = (hls.media(made.folder, f"360p{kind}.m3u8") for kind in ("", "-hevc"))
-    assert hls.lengths(plain) == hls.lengths(other)
-    assert min(hls.lengths(plain)[:-1]) < 6, "the clip is too short to drift"
+    names = [f"360p{kind}.m3u8" for kind in ("", "-hevc", "-av1")]
+    lengths = [hls.lengths(hls.media(made.folder, name)) for name in names]
+    assert lengths[0] == lengths[1] == lengths[2]
+    assert min(lengths[0][:-1]) < 6, "the clip is too short to drift"
     times = [
         sorted(float(p["pts_time"]) for p in hls.packets(tools, made.folder / name, "v:0"))
-        for name in ("360p.m3u8", "360p-hevc.m3u8")
+        for name in names
     ]
     assert times[0] == pytest.approx(times[1], abs=0.0001)
+    assert times[0] == pytest.approx(times[2], abs=0.0001)
     assert len(times[0]) == 1139
 
 
@@ -94,7 +103,8 @@ def test_the_manifest_lists_init_section_and_segments(made: Package, tmp_path: P
     types = {item.key.rpartition("/")[2]: item.content_type for item in built.objects}
     assert types["360p-hevc_init.mp4"] == "video/mp4"
     assert types["360p-hevc_000.m4s"] == types["360p-hevc_001.m4s"] == "video/iso.segment"
-    assert [found.name for found in built.renditions] == ["360p", "360p-hevc"]
+    assert types["360p-av1_init.mp4"] == "video/mp4"
+    assert [found.name for found in built.renditions] == ["360p", "360p-hevc", "360p-av1"]
 
 
 def moved(name: str, ticks: int) -> Fault:
@@ -152,6 +162,10 @@ MAIN = b"hvcC\x01\x01"
         ("apple-1.21", changed(INIT, b"nclx\x00\x01", b"nclx\x00\x09")),
         ("apple-7.4", changed("360p-hevc_001.m4s", b"\x02\x00\x00\x00", b"\x01\x01\x00\x00")),
         ("apple-9.1", edit("master.m3u8", "hvc1.1.6", "hvc1.2.4")),
+        ("rfc8216-4.1", changed("360p-av1_init.mp4", b"av1C", b"av1D")),
+        ("apple-1.3", changed("360p-av1_init.mp4", b"av1C\x81\x00", b"av1C\x81\x20")),
+        ("apple-1.3", changed("360p-av1_init.mp4", b"av1C\x81\x00", b"av1C\x81\x0e")),
+        ("apple-9.1", edit("master.m3u8", "av01.0.00M.08", "av01.0.00M.10")),
         (
             "apple-1.32",
             edit("master.m3u8", r"(#EXT-X-STREAM-INF.*\n.*\n)(#EXT-X-STREAM-INF.*\n.*\n)", r"\2\1"),
@@ -206,7 +220,7 @@ def test_what_nobody_would_write_makes_the_output_invalid(
     spoil(folder, tools)
     rungs = ladder.plan(Size(192, 108))
     with pytest.raises(JobFailed) as refusal:
-        hevc.finish(folder, rungs, read_media_playlist(folder / "360p.m3u8"))
+        beside.finish(folder, "hevc", rungs, read_media_playlist(folder / "360p.m3u8"))
     assert refusal.value.code is WorkerErrorCode.OUTPUT_INVALID
     assert reason in refusal.value.stderr_tail
 
@@ -248,12 +262,12 @@ def test_the_codecs_parameter_of_a_record(record: str, name: str) -> None:
 
 
 def test_the_command_line_has_an_output_more_for_each_rung() -> None:
-    job = video_job(rungs=ladder.plan(Size(1280, 720))[1:], hevc=True, audio=None)
+    job = video_job(rungs=ladder.plan(Size(1280, 720))[1:], beside=("hevc", "av1"), audio=None)
     argv = ffmpeg.video_pass("ffmpeg", job)
     graph = argv[argv.index("-filter_complex") + 1]
-    assert "[canvas]scale=854:480,setsar=1,split=3[v0][h0][c0]" in graph
-    assert graph.endswith("[c0]scale=640:360,setsar=1,split=2[v1][h1]")
-    start, end = argv.index("[h1]"), argv.index("[poster]")
+    assert "[canvas]scale=854:480,setsar=1,split=4[v0][hevc_0][av1_0][c0]" in graph
+    assert graph.endswith("[c0]scale=640:360,setsar=1,split=3[v1][hevc_1][av1_1]")
+    start, end = argv.index("[hevc_1]"), argv.index("[av1_0]")
     keys = ["-g", "60", "-force_key_frames", "expr:gte(t,n_forced*2)"]
     same = ["-profile:v", "main", "-tag:v", "hvc1", "-maxrate", "300k", "-bufsize", "300k", *keys]
     closed = "log-level=error:scenecut=0:open-gop=0:min-keyint=60"
@@ -268,12 +282,46 @@ def test_the_command_line_has_an_output_more_for_each_rung() -> None:
         "-forced-idr", "1", "-x265-params", closed, *muxer,
     ]  # fmt: skip
     on_gpu = ffmpeg.video_pass("ffmpeg", video_job(
-        rungs=ladder.plan(Size(1280, 720))[1:], hevc=True, audio=None, encoder="h264_nvenc",
-        on_gpu=True,
+        rungs=ladder.plan(Size(1280, 720))[1:], beside=("hevc", "av1"), audio=None,
+        encoder="h264_nvenc", on_gpu=True,
     ))  # fmt: skip
-    assert on_gpu[on_gpu.index("[h1]") + 1 : on_gpu.index("[poster]")] == [
+    assert on_gpu[on_gpu.index("[hevc_1]") + 1 : on_gpu.index("[av1_0]")] == [
         "-c:v", "hevc_nvenc", "-preset", "p5", "-tune", "hq", "-multipass", "qres",
         "-rc-lookahead", "20", "-bf", "3", "-b_ref_mode", "middle", "-spatial-aq", "1",
         "-forced-idr", "1", "-no-scenecut", "1", "-strict_gop", "1",
         "-rc", "vbr", "-cq", "26", "-b:v", "0", *same, *muxer,
     ]  # fmt: skip
+
+
+def encoders_of(argv: list[str]) -> list[str]:
+    return [argv[at + 1] for at, word in enumerate(argv) if word == "-c:v"]
+
+
+def test_av1_has_the_encoder_of_its_way() -> None:
+    rungs = ladder.plan(Size(640, 360))
+    job = video_job(rungs=rungs, beside=("av1",), audio=None)
+    capped = ["-maxrate", "250k", "-bufsize", "250k", "-g", "60"]
+    argv = ffmpeg.video_pass("ffmpeg", job)
+    start = argv.index("[av1_0]") + 1
+    assert argv[start : start + 11] == [
+        "-c:v", "libsvtav1", "-preset", "10", "-crf", "35", *capped[:5],
+    ]  # fmt: skip
+    on_gpu = replace(job, encoder="h264_nvenc", on_gpu=True)
+    assert encoders_of(ffmpeg.video_pass("ffmpeg", on_gpu)) == ["h264_nvenc", "av1_nvenc", "mjpeg"]
+    beside_on_cpu = replace(on_gpu, on_gpu=False, beside_on_cpu=True)
+    assert encoders_of(ffmpeg.video_pass("ffmpeg", beside_on_cpu)) == [
+        "h264_nvenc", "libsvtav1", "mjpeg",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [
+        ("81000c00", "av01.0.00M.08"),
+        ("81488c00", "av01.2.08H.08"),
+        ("810d4c00", "av01.0.13M.10"),
+        ("810d6c00", "av01.0.13M.12"),
+    ],
+)
+def test_the_codecs_parameter_of_av1(record: str, name: str) -> None:
+    assert fragments.av1_codecs(bytes.fromhex(record)) == name
