@@ -38,12 +38,23 @@ def _hard(ffmpeg: str, folder: Path, seconds: float) -> Path:
 
 
 def _lecture(ffmpeg: str, folder: Path, seconds: float) -> Path:
-    """A slide every four seconds, and a small moving picture in a corner."""
+    """Slides of six seconds, a still and some bars each, and a small moving picture in a corner."""
     film = ["-stream_loop", "9", "-i", str(_clip("bigbuckbunny.mp4"))]
-    # A frame of every 4.8 seconds of the looping film, held until the next.
+    bars = ",".join(
+        f"drawbox=x={x}:y={y}:w={width}:h={height}:color={colour}:t=fill"
+        for x, y, width, height, colour in (
+            (90, 90, 1280, 80, "navy"),
+            (1140, 280, 620, 28, "gray"),
+            (1140, 380, 560, 28, "gray"),
+            (1140, 480, 660, 28, "gray"),
+            (1140, 580, 480, 28, "gray"),
+        )
+    )
     graph = (
-        "[0:v]split=2[a][b];[a]select=not(mod(n\\,115)),scale=1920:1080,fps=30[slides];"
-        "[b]scale=320:180,fps=30[speaker];[slides][speaker]overlay=1560:860,format=yuv420p"
+        f"color=white:size={WIDTH}x{HEIGHT}:rate={FRAME_RATE}[page];"
+        "[0:v]split=2[a][b];[a]select=not(mod(n\\,150)),setpts=N*6/TB,scale=960:540,fps=30[still];"
+        "[b]scale=256:144,fps=30[speaker];[page][still]overlay=90:260[slides];"
+        f"[slides][speaker]overlay=1600:880,{bars},format=yuv420p"
     )
     return _made(ffmpeg, film, graph, folder / "lecture.mp4", seconds)
 

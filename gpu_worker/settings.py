@@ -28,9 +28,10 @@ class EncodeSettings(BaseModel):
     ffmpeg: str | None = None
     ffprobe: str | None = None
     encoder: Literal["auto", "libx264", "h264_nvenc"] = "auto"
-    x264_preset: X264Preset = "fast"
-    """Reaches the VMAF of constant bit rates at medium on every rung of hard content, for about
-    half of the CPU; `faster` needs a tenth less and loses up to 0.6, `veryfast` 1.7 to 3.3."""
+    x264_preset: X264Preset = "faster"
+    """Within 0.5 of the VMAF of constant bit rates at medium on every rung of hard content, for no
+    more bytes and less than half of the CPU (bench/README.md); `fast` takes a quarter more CPU
+    and gains up to 0.6, `veryfast` loses 1.7 to 3.3."""
     work_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     force_full_ladder: bool = False
     """All four rungs, even above the source."""
