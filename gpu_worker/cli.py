@@ -16,6 +16,7 @@ from uuid import UUID, uuid4, uuid5
 from pydantic import TypeAdapter, ValidationError
 
 from gpu_worker import doctor, ffmpeg, manifest
+from gpu_worker.chunked import LocalBoard
 from gpu_worker.contract import (
     CONFORMANCE_NAME,
     EXTRAS_NAME,
@@ -34,6 +35,7 @@ from gpu_worker.tools import choose_encoder, find_tools
 
 BAR_WIDTH = 30
 USAGE_ERROR = 2
+MOST_WORKERS = 64
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -58,12 +60,25 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         choices=("video", "audio"),
         help="what FILE is taken for; default: a video if it has a picture",
     )
+    transcode.add_argument(
+        "--chunk-workers",
+        type=_workers,
+        default=0,
+        metavar="N",
+        help="make a long film in chunks, N at a time (from CHUNK_MIN_SECONDS on)",
+    )
     transcode.add_argument("--creator", default="local", type=_creator_id, metavar="ID")
     transcode.add_argument("--media-id", type=UUID, default=None, metavar="UUID")
     commands.add_parser(
         "doctor", help="print a JSON list of what is found of ffmpeg, the encoder, the bucket"
     )
     return parser.parse_args(argv)
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or not 0 <= int(text) <= MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"a number from 0 to {MOST_WORKERS}")
+    return int(text)
 
 
 def _creator_id(text: str) -> str:
@@ -124,7 +139,8 @@ async def _produce(
     kind: MediaType = "video" if found.video is not None else "audio"
     identity = _identity(arguments, arguments.type or kind)
     folder = manifest.make_room(room / "tree", identity.layout)
-    packager = Packager(tools, await choose_encoder(settings, tools, room), settings)
+    board = LocalBoard(arguments.chunk_workers) if arguments.chunk_workers else None
+    packager = Packager(tools, await choose_encoder(settings, tools, room), settings, board)
     package = await packager.package(source, identity.job.type, folder, _show_progress)
     manifest.settle(room / "tree", identity.layout)
     seconds = time.monotonic() - started

@@ -12,6 +12,7 @@ quality in VBR (6.1.3) makes easy content take few bytes, as CRF does with x264.
 from collections.abc import Callable
 from fractions import Fraction
 
+from gpu_worker.chunks import SEGMENT_SECONDS, Chunk
 from gpu_worker.fragmented import Codec
 from gpu_worker.ladder import Rung
 
@@ -33,9 +34,11 @@ NVENC = (
 )  # fmt: skip
 
 
-def h264(encoder: str, rung: Rung, frame_rate: Fraction, x264_preset: str) -> list[str]:
+def h264(
+    encoder: str, rung: Rung, frame_rate: Fraction, x264_preset: str, chunk: Chunk | None = None
+) -> list[str]:
     """H.264 High with capped quality: easy content takes far fewer bytes than the cap."""
-    group, keys = _groups(frame_rate)
+    group, keys = _groups(frame_rate, chunk)
     if encoder == "libx264":
         return [
             "-c:v", "libx264", "-preset", x264_preset, "-profile:v", "high", "-crf", "21",
@@ -85,7 +88,18 @@ def _cap(rung: Rung, share: Fraction = Fraction(1)) -> list[str]:
     return ["-maxrate", f"{kbps}k", "-bufsize", f"{kbps}k"]
 
 
-def _groups(frame_rate: Fraction) -> tuple[str, list[str]]:
+def _groups(frame_rate: Fraction, chunk: Chunk | None = None) -> tuple[str, list[str]]:
     """The pictures of two seconds, and the options that begin a group with each."""
     group = str(-(-frame_rate.numerator * KEY_FRAME_SECONDS // frame_rate.denominator))
-    return group, ["-g", group, "-force_key_frames", f"expr:gte(t,n_forced*{KEY_FRAME_SECONDS})"]
+    due = f"gte(t,n_forced*{KEY_FRAME_SECONDS})" if chunk is None else _due_in(chunk, frame_rate)
+    return group, ["-g", group, "-force_key_frames", f"expr:{due}"]
+
+
+def _due_in(chunk: Chunk, rate: Fraction) -> str:
+    """The same key frames by the numbers of pictures: ffmpeg's times begin anew in a chunk.
+
+    Whole numbers only, so that nothing is rounded.
+    """
+    groups = chunk.first_segment * (SEGMENT_SECONDS // KEY_FRAME_SECONDS)
+    picture = f"(n+{chunk.first_frame})*{rate.denominator}"
+    return f"gte({picture},(n_forced+{groups})*{KEY_FRAME_SECONDS * rate.numerator})"

@@ -61,6 +61,12 @@ def progress_seconds(chunk: bytes) -> float | None:
     return None if microseconds is None else int(microseconds) / 1e6
 
 
+def progress_frames(chunk: bytes) -> int | None:
+    """The last `frame` in a piece of `-progress` output: pictures of the first rendition."""
+    frames = _progress(chunk, b"frame")
+    return None if frames is None else int(frames)
+
+
 def _progress(chunk: bytes, wanted: bytes) -> bytes | None:
     for line in reversed(chunk.splitlines()):
         name, _, value = line.partition(b"=")

@@ -4,7 +4,7 @@ Flags are those that ffmpeg 5.1 and 9 share.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -20,6 +20,7 @@ from gpu_worker import (
     storyboard,
     video_graph,
 )
+from gpu_worker.chunks import SEGMENT_SECONDS, Chunk
 from gpu_worker.colour import PRODUCED, Colour
 from gpu_worker.fragmented import Codec
 from gpu_worker.ladder import PlannedRung, Size
@@ -38,7 +39,6 @@ DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,mpegvideo,m4v,h264,hevc,ivf,asf,"
     "mxf,ogg,wav,w64,aiff,au,caf,mp3,aac,flac,ac3,eac3,amr,amrnb,amrwb,ape,wv,tta,dv,nut"
 )
-SEGMENT_SECONDS = 6
 VideoEncoder = Literal["h264_nvenc", "libx264"]
 MAX_STREAMS = 32
 MAX_PROBED_PIXELS = 2**27
@@ -84,6 +84,8 @@ class VideoPass:
     animated: bool = False
     waveform_rate_hz: int | None = None
     """The sound's own; None without sound, or where no waveform is wanted of it."""
+    chunk: Chunk | None = None
+    """The part of the film that is wanted, its renditions alone; None: all of it."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +126,15 @@ def video_pass(program: str, job: VideoPass) -> list[str]:
     argv = [
         *_ffmpeg(program), *(progress if job.waveform_rate_hz is None else []),
         *([cuda.STRICT, *cuda.INPUT] if job.on_gpu else []),
-        *(["-itsoffset", f"-{_seconds(job.skip_seconds)}"] if job.skip_seconds else []),
-        *_input(job.source),
+        *_moved(job), *_sought(job), *_input(job.source),
         "-filter_complex", ";".join([*video_graph.chains(job), *_sound_graph(job)]),
     ]  # fmt: skip
     for number, planned in enumerate(job.rungs):
         argv += ["-map", f"[v{number}]"]
-        argv += encoders.h264(job.encoder, planned.rung, job.frame_rate, job.x264_preset)
-        argv += _hls_output(planned.rung.name, job.length_seconds)
+        argv += encoders.h264(job.encoder, planned.rung, job.frame_rate, job.x264_preset, job.chunk)
+        argv += _picture_output(planned.rung.name, job)
+    if job.chunk is not None:
+        return argv
     by = "libx264" if job.beside_on_cpu else job.encoder
     for codec, (number, planned) in product(job.beside, enumerate(job.rungs)):
         argv += ["-map", f"[{codec}_{number}]"]
@@ -142,12 +145,30 @@ def video_pass(program: str, job: VideoPass) -> list[str]:
         argv += _audio_outputs(job.audio, "audio-", job.length_seconds)
         if job.waveform_rate_hz is not None:
             argv += sound.waveform(job.audio, job.waveform_rate_hz, job.length_seconds)
-    if job.storyboard is not None:
-        argv += ["-map", "[board]", *_CLEAN, *storyboard.output()]
-    if job.animated:
-        argv += ["-map", "[moving]", *_CLEAN, *animated.output()]
+    argv += _beside_outputs(job)
     argv += ["-map", "[poster]", "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "3", *_CLEAN]
     return [*argv, "-f", "image2", "-update", "1", "poster.jpg"]
+
+
+def sound_pass(program: str, job: VideoPass, audio: AudioPlan) -> list[str]:
+    """The sound of a film whose pictures are made in chunks: as :func:`video_pass` makes it."""
+    argv = [
+        *_ffmpeg(program), *_moved(job), *_input(job.source),
+        "-filter_complex", ";".join(sound.graph(audio, job.length_seconds)),
+        *_audio_outputs(audio, "audio-", job.length_seconds),
+    ]  # fmt: skip
+    if job.waveform_rate_hz is not None:
+        argv += sound.waveform(audio, job.waveform_rate_hz, job.length_seconds)
+    return argv
+
+
+def pictures_pass(program: str, job: VideoPass, stream: Path) -> list[str]:
+    """Storyboard and animated preview of a film made in chunks, from a finished rendition."""
+    argv = [
+        *_ffmpeg(program), *_input(replace(job.source, path=stream)),
+        "-filter_complex", ";".join(video_graph.beside_alone(job)),
+    ]  # fmt: skip
+    return [*argv, *_beside_outputs(job)]
 
 
 def audio_pass(program: str, job: AudioPass) -> list[str]:
@@ -212,6 +233,33 @@ def _input(source: Source) -> list[str]:
     return [*_guards(source.max_pixels, source.max_streams), "-i", f"file:{source.path}"]
 
 
+def _moved(job: VideoPass) -> list[str]:
+    return ["-itsoffset", f"-{_seconds(job.skip_seconds)}"] if job.skip_seconds else []
+
+
+def _sought(job: VideoPass) -> list[str]:
+    """From the key frame before a chunk, with the times that one pass over the film sees.
+
+    `-noaccurate_seek`: the picture before the first one may have to stand in for it.
+    """
+    if (chunk := job.chunk) is None or chunk.first_frame == 0:
+        return []
+    kept = ["-copyts", "-start_at_zero"]
+    if chunk.lead_seconds is None:
+        return kept
+    at = max(0.0, float(chunk.starts_at(job.frame_rate)) - chunk.lead_seconds)
+    return [*kept, "-noaccurate_seek", "-ss", _seconds(at)]
+
+
+def _beside_outputs(job: VideoPass) -> list[str]:
+    argv: list[str] = []
+    if job.storyboard is not None:
+        argv += ["-map", "[board]", *_CLEAN, *storyboard.output()]
+    if job.animated:
+        argv += ["-map", "[moving]", *_CLEAN, *animated.output()]
+    return argv
+
+
 def _sound_graph(job: VideoPass) -> list[str]:
     return [] if job.audio is None else sound.graph(job.audio, job.length_seconds)
 
@@ -224,18 +272,29 @@ def _audio_outputs(audio: AudioPlan, prefix: str, length_seconds: float) -> list
     return argv
 
 
+def _picture_output(name: str, job: VideoPass) -> list[str]:
+    """As :func:`_hls_output`; of a chunk, with the names and times that one pass would give."""
+    if (chunk := job.chunk) is None:
+        return _hls_output(name, job.length_seconds)
+    # Else ffmpeg repeats the first picture until its time has come.
+    cap = ["-fps_mode", "passthrough", "-frames:v", str(chunk.frames)]
+    each = _seconds(float(chunk.segment_time(job.frame_rate)))
+    muxer = ["-start_number", str(chunk.first_segment), *_hls_muxer(name, "", each)]
+    return [*cap, *_CLEAN, "-output_ts_offset", str(START_OFFSET_SECONDS), *muxer]
+
+
 def _hls_output(name: str, length_seconds: float) -> list[str]:
     """One rendition: playlist `name.m3u8`, segments `name_000.ts`. `-t` is the cap on frames."""
     offset = ["-output_ts_offset", str(START_OFFSET_SECONDS)]
     return ["-t", _seconds(length_seconds), *_CLEAN, *offset, *_hls_muxer(name, "")]
 
 
-def _hls_muxer(name: str, folder: str) -> list[str]:
+def _hls_muxer(name: str, folder: str, seconds: str = str(SEGMENT_SECONDS)) -> list[str]:
     """The often seen `-muxdelay 0` is left out: it gives each AAC frame packets of its own, which
     makes 64 kb/s of sound 140 kb/s of transport stream.
     """
     return [
-        "-f", "hls", "-hls_time", str(SEGMENT_SECONDS),
+        "-f", "hls", "-hls_time", seconds,
         # A segment has another name until it is whole.
         "-hls_flags", "temp_file",
         "-hls_playlist_type", "vod", "-hls_segment_filename", f"{folder}{name}_%03d.ts",

@@ -4,10 +4,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from gpu_worker import conformance, ffmpeg, ladder, plan
+from gpu_worker.chunked import Board, ChunkedFilm, cut
+from gpu_worker.chunks import Chunk
 from gpu_worker.contract import Encoder, MediaType, WorkerErrorCode
 from gpu_worker.ends import with_ends
 from gpu_worker.errors import JobFailed, ProcessFailed, ProcessTimedOut
@@ -15,7 +18,8 @@ from gpu_worker.extras import ExtrasMade, Pictures
 from gpu_worker.finishing import finish_video, write_media
 from gpu_worker.leftovers import empty, has_output, produced, produced_audio
 from gpu_worker.normalise import normalised
-from gpu_worker.pipelines import by, first_way, way_after
+from gpu_worker.pictures import make_pictures
+from gpu_worker.pipelines import by, first_way, way_after, worth_another_way
 from gpu_worker.playlist import (
     Variant,
     audio_variant,
@@ -29,6 +33,7 @@ from gpu_worker.process import Limits, run
 from gpu_worker.sandbox import Room
 from gpu_worker.settings import EncodeSettings
 from gpu_worker.thumbnail import ensure_poster
+from gpu_worker.together import together
 from gpu_worker.tools import EncoderChoice, Tools
 from gpu_worker.verdict import job_failed
 from gpu_worker.waveform import Heard, Waveform
@@ -71,15 +76,21 @@ class _Work(NamedTuple):
     notes: tuple[str, ...]
     folder: Path
     on_progress: OnProgress
+    chunks: tuple[Chunk, ...] = ()
+    """None: in one pass."""
 
 
 @dataclass(frozen=True)
 class Packager:
-    """The tools, the encoder and the limits all files of this worker are packaged with."""
+    """The tools, the encoder and the limits all files of this worker are packaged with.
+
+    Long films are made in chunks where there is a board.
+    """
 
     tools: Tools
     encoder: EncoderChoice
     settings: EncodeSettings
+    board: Board | None = None
 
     async def package(
         self, path: Path, wanted: MediaType, folder: Path, on_progress: OnProgress
@@ -129,28 +140,32 @@ class Packager:
             )
             job, notes = replace(job, audio=audio), tuple(made.notes)
         way = first_way(self.encoder, timed, job.canvas)
-        work = _Work(job, found, notes, folder, on_progress)
+        due = cut(job, found, self.settings) if self.board is not None else ()
+        work = _Work(job, found, notes, folder, on_progress, due)
         return await self._video_somehow(way, work)
 
     async def _video_somehow(self, way: EncoderChoice, work: _Work) -> Package:
-        """By `way` or one after it; what a way that failed has left is removed first."""
+        """By `way` or one after it; what a way that failed has left is removed first.
+
+        What cannot be made in chunks is made in one pass by the same way.
+        """
         try:
             return await self._video_by(way, work)
         except (ProcessFailed, JobFailed) as failure:
-            further = way_after(way, failure)
+            in_one_pass = bool(work.chunks) and worth_another_way(failure)
+            further = way if in_one_pass else way_after(way, failure)
             if further is None:
                 raise
-        logger.warning("starting over: %s", further.note)
+            reason = f"in one pass, after {failure}" if in_one_pass else further.note
+        logger.warning("starting over: %s", reason)
         await asyncio.to_thread(empty, work.folder)
-        made = await self._video_somehow(further, work)
+        made = await self._video_somehow(further, work._replace(chunks=()))
         return replace(made, tries=made.tries + 1)
 
     async def _video_by(self, way: EncoderChoice, work: _Work) -> Package:
         job, folder = by(way, work.job), work.folder
         made = ExtrasMade(folder, work.notes)
-        heard = Heard(job, work.on_progress)
-        argv = ffmpeg.video_pass(self.tools.ffmpeg, job)
-        await self._encode(argv, job.source, folder, heard.take)
+        heard = await self._encoded(job, work)
         videos = [produced(folder, planned.rung.name) for planned in job.rungs]
         segments = len(videos[0].segments)
         audios = {
@@ -181,6 +196,30 @@ class Packager:
             height=job.rungs[0].size.height,
         )
 
+    async def _encoded(self, job: ffmpeg.VideoPass, work: _Work) -> Heard:
+        """All that one decode of the film is turned into, or the same in chunks."""
+        if self.board is not None and work.chunks:
+            return await self._in_chunks(job, work, self.board)
+        heard = Heard(job, work.on_progress)
+        argv = ffmpeg.video_pass(self.tools.ffmpeg, job)
+        await self._encode(job.source, argv, work.folder, heard.take)
+        return heard
+
+    async def _in_chunks(self, job: ffmpeg.VideoPass, work: _Work, board: Board) -> Heard:
+        """Pictures in chunks, and beside them the sound in one piece."""
+        heard = Heard(job, lambda _share: None)
+        encode = partial(self._encode, job.source)
+        program = self.tools.ffmpeg
+        film = ChunkedFilm(program, job, work.chunks, work.folder, encode, work.on_progress)
+        works = [film.make_on(board)]
+        if job.audio is not None:
+            works.append(
+                encode(ffmpeg.sound_pass(program, job, job.audio), work.folder, heard.take)
+            )
+        await together(*works)
+        await make_pictures(self.tools, work.folder, job)
+        return heard
+
     async def _audio(
         self, source: ffmpeg.Source, found: MediaProbe, folder: Path, on_progress: OnProgress
     ) -> Package:
@@ -198,7 +237,7 @@ class Packager:
             if expected_seconds:
                 on_progress(min(1.0, waveform.seconds / expected_seconds))
 
-        await self._encode(ffmpeg.audio_pass(self.tools.ffmpeg, job), source, folder, take)
+        await self._encode(source, ffmpeg.audio_pass(self.tools.ffmpeg, job), folder, take)
         waveform.finish()
         waveform.write(folder / "waveform.json")
         playlists = list(produced_audio(folder, job.audio, prefix="").values())
@@ -220,8 +259,8 @@ class Packager:
 
     async def _encode(
         self,
-        argv: list[str],
         source: ffmpeg.Source,
+        argv: list[str],
         folder: Path,
         take: Callable[[bytes], None],
     ) -> None:

@@ -42,13 +42,16 @@ def by(way: EncoderChoice, job: VideoPass) -> VideoPass:
 
 def way_after(way: EncoderChoice, failure: ProcessFailed | JobFailed) -> EncoderChoice | None:
     """What to try once more by; None when the failure is final."""
-    if way.encoder == "libx264":
+    if way.encoder == "libx264" or not worth_another_way(failure):
         return None
     if isinstance(failure, JobFailed):
-        if failure.code not in WORTH_ANOTHER_WAY:
-            return None
         return way.less(why(failure.stderr_tail) or failure.sentence)
     return way.less(why(failure.stderr_tail) or f"ffmpeg ended with {failure.returncode}")
+
+
+def worth_another_way(failure: ProcessFailed | JobFailed) -> bool:
+    """Whether what failed one way may succeed another."""
+    return isinstance(failure, ProcessFailed) or failure.code in WORTH_ANOTHER_WAY
 
 
 def why_not_on_gpu(video: VideoStream, canvas: Size) -> str | None:

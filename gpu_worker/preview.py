@@ -4,12 +4,13 @@ import shutil
 from pathlib import Path
 
 from gpu_worker import ffmpeg
+from gpu_worker.chunks import SEGMENT_SECONDS
 from gpu_worker.playlist import MediaPlaylist, read_media_playlist, render_media, target_duration
 from gpu_worker.process import Limits, run
 from gpu_worker.sandbox import Room
 from gpu_worker.tools import Tools
 
-PREVIEW_SEGMENTS = 30 // ffmpeg.SEGMENT_SECONDS
+PREVIEW_SEGMENTS = 30 // SEGMENT_SECONDS
 COPY_LIMITS = Limits(wall_s=120, cpu_s=60, file_bytes=1024**3)
 
 

@@ -49,6 +49,10 @@ class EncodeSettings(BaseModel):
     """What is measured: hardly any CPU beside the encode of a film, an eighth of that of sound."""
     loudness_target_lufs: float | None = Field(default=None, ge=-40, le=-5)
     """Sound is made as loud as that; unset, it stays as it is."""
+    chunk_min_seconds: float = Field(default=20 * 60, ge=0)
+    """Films of that length are made in chunks, which a job that was cut off need not make again;
+    0: none is."""
+    chunk_seconds: float = Field(default=5 * 60, ge=6)
     max_duration_seconds: float = Field(default=4 * 3600, gt=0)
     max_pixels: int = Field(default=8192 * 4320, gt=0)
     max_side_pixels: int = Field(default=8192, gt=0)

@@ -1,9 +1,11 @@
 """ffmpeg's filter graph for pictures: one decode, all renditions, and the pictures beside. Pure."""
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from gpu_worker import animated, colour, cuda, storyboard
+from gpu_worker.chunks import Chunk
 from gpu_worker.sound import seconds
 
 if TYPE_CHECKING:
@@ -21,20 +23,39 @@ def chains(job: "VideoPass") -> list[str]:
     ffmpeg itself has turned the picture upright before this.
     """
     deinterlace = cuda.DEINTERLACE if job.on_gpu else "bwdif=mode=send_frame:deint=interlaced"
-    beside = _beside(job)
+    beside = _beside(job) if job.chunk is None else []
     taken = "".join(branch.partition("]")[0] + "]" for branch in beside)
+    pad = f"tpad=stop_mode=clone:stop_duration={seconds(job.pad_seconds + TAIL_SLACK_SECONDS)}"
     chain = [
         *([deinterlace] if job.interlaced else []),
-        # Repeats frames over gaps: every rendition then has a key frame on every boundary.
-        f"fps={_rate(job.frame_rate)}:start_time=0",
-        # Or a frame that claims to come days later is filled up to, for an output without `-t`.
-        f"trim=end={seconds(float(job.length_seconds + 1 / job.frame_rate))}",
+        *_on_grid(job),
         *(cuda.to_canvas(job.canvas) if job.on_gpu else _to_canvas(job)),
         "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv",
-        f"tpad=stop_mode=clone:stop_duration={seconds(job.pad_seconds + TAIL_SLACK_SECONDS)}",
-        f"split={1 + len(beside)}[canvas]{taken}",
+        # What is missing inside a film is not to be hidden.
+        *([pad] if job.chunk is None or job.chunk.is_last else []),
+        f"split={1 + len(beside)}[canvas]{taken}" if beside else "null[canvas]",
     ]
     return [f"[0:{job.index}]" + ",".join(chain), *beside, *_cascade(job)]
+
+
+def _on_grid(job: "VideoPass") -> list[str]:
+    """Pictures at the constant rate, from the first that is wanted to the last."""
+    # Repeats frames over gaps: every rendition then has a key frame on every boundary.
+    constant = f"fps={_rate(job.frame_rate)}"
+    # Or a frame that claims to come days later is filled up to, for an output without `-t`.
+    end = f"end={seconds(float(job.length_seconds + 1 / job.frame_rate))}"
+    if job.chunk is None or job.chunk.first_frame == 0:
+        first = "" if job.chunk is None or job.chunk.is_last else _frames(job.chunk)
+        return [f"{constant}:start_time=0", f"trim={first or end}"]
+    # Begun in the middle, the filter goes on from the first frame it gets, on the same grid.
+    begun = constant if job.chunk.lead_seconds is not None else f"{constant}:start_time=0"
+    return [begun, f"trim={_frames(job.chunk)}" + (f":{end}" if job.chunk.is_last else "")]
+
+
+def _frames(chunk: Chunk) -> str:
+    """What of a film `trim` lets through; after `fps` its unit is a frame."""
+    end = "" if chunk.is_last else f":end_pts={chunk.end_frame}"
+    return f"start_pts={chunk.first_frame}{end}"
 
 
 def _to_canvas(job: "VideoPass") -> list[str]:
@@ -58,6 +79,13 @@ def _beside(job: "VideoPass") -> list[str]:
         chosen = animated.chosen(job.length_seconds)
         branches.append(f"[moments]{chosen}{fetch},{animated.shown(job.canvas)}[moving]")
     return branches
+
+
+def beside_alone(job: "VideoPass") -> list[str]:
+    """Storyboard and animated preview from the one picture track of a finished rendition."""
+    branches = _beside(replace(job, on_gpu=False))[1:]
+    taken = "".join(branch.partition("]")[0] + "]" for branch in branches)
+    return [f"[0:0]split={len(branches)}{taken}", *branches]
 
 
 def _cascade(job: "VideoPass") -> list[str]:

@@ -74,6 +74,12 @@ Key = Annotated[
 ]
 
 
+ChunkWorkers = Annotated[
+    int,
+    typer.Option(min=0, max=64, help="A long film in chunks, so many at a time; 0: in one pass."),
+]
+
+
 class EncoderChoice(StrEnum):
     """What `transcode --encoder` takes."""
 
@@ -172,10 +178,12 @@ def transcode(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the output goes.")],
     as_json: AsJson = False,
     encoder: Annotated[EncoderChoice, typer.Option(help="Which encoder.")] = EncoderChoice.AUTO,
+    chunk_workers: ChunkWorkers = 0,
 ) -> None:
     """Run the worker alone on FILE, without a server, into the bucket's layout."""
     argv = [sys.executable, "-m", "gpu_worker", "transcode", str(file)]
     argv += ["--out", str(out), "--encoder", encoder.value, *(["--json"] if as_json else [])]
+    argv += ["--chunk-workers", str(chunk_workers)]
     sys.stdout.flush()
     os.execv(sys.executable, argv)  # noqa: S606 - our own program, no shell
 
