@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from bench import footage, upload, worker
+from bench import chunks, footage, upload, worker
 from bench.cost import Cost
 from bench.footage import Footage
 from bench.printed import figure, ratio
@@ -123,6 +123,7 @@ async def main(*, quick: bool) -> None:
             max(overlap.encode_s, overlap.upload_s),
             at_most=1.05,
         )
+        await chunks.measure(find_tools(EncodeSettings(isolation="landlock")), folder, quick=quick)
     print(f"load {os.getloadavg()[0]:.2f} at the end")
 
 

@@ -37,6 +37,51 @@ class If(TypedDict, total=False):
 UNCLAIMED: If = {"IfNoneMatch": "*"}
 
 
+class Aged(NamedTuple):
+    """A small object as it lies in the bucket; its age is on the bucket's clock."""
+
+    text: bytes
+    etag: str
+    age_s: float
+
+
+async def put_if(client: "S3Client", bucket: str, key: str, text: str, condition: If) -> str | None:
+    """Store JSON; the new object's ETag, or None when the condition does not hold."""
+    try:
+        stored = await client.put_object(
+            Bucket=bucket,
+            Key=key,
+            Body=text.encode(),
+            ContentType="application/json",
+            CacheControl="no-store",
+            **condition,
+        )
+    except ClientError as error:
+        if code_of(error) in REFUSALS:
+            return None
+        raise
+    return stored["ETag"]
+
+
+async def read_aged(
+    client: "S3Client", bucket: str, key: str, most_bytes: int = MAX_CLAIM_BYTES
+) -> Aged | None:
+    """What is at `key`, empty when it is too large; None when there is nothing."""
+    try:
+        found = await client.get_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if code_of(error) == "NoSuchKey":
+            return None
+        raise
+    async with found["Body"] as body:
+        text = await body.read() if found["ContentLength"] <= most_bytes else b""
+    told = found["ResponseMetadata"]["HTTPHeaders"].get("date")
+    if told is None:
+        raise TimeoutError("the bucket does not tell the time")
+    age = parsedate_to_datetime(told) - found["LastModified"]
+    return Aged(text, found["ETag"], age.total_seconds())
+
+
 class FoundClaim(NamedTuple):
     """A claim as it lies in the bucket; `claim` is None when nobody can read it.
 
@@ -59,36 +104,15 @@ class ClaimObjects:
 
     async def put(self, claim: Claim, condition: If) -> str | None:
         """The new object's ETag; None when the condition does not hold."""
-        try:
-            stored = await self._client.put_object(
-                Bucket=self._bucket,
-                Key=self._key(claim.attempt),
-                Body=claim.to_json().encode(),
-                ContentType="application/json",
-                CacheControl="no-store",
-                **condition,
-            )
-        except ClientError as error:
-            if code_of(error) in REFUSALS:
-                return None
-            raise
-        return stored["ETag"]
+        key = self._key(claim.attempt)
+        return await put_if(self._client, self._bucket, key, claim.to_json(), condition)
 
     async def read(self, attempt: int) -> FoundClaim | None:
         """The claim of `attempt`; None when there is none."""
-        try:
-            found = await self._client.get_object(Bucket=self._bucket, Key=self._key(attempt))
-        except ClientError as error:
-            if code_of(error) == "NoSuchKey":
-                return None
-            raise
-        async with found["Body"] as body:
-            text = await body.read() if found["ContentLength"] <= MAX_CLAIM_BYTES else b""
-        told = found["ResponseMetadata"]["HTTPHeaders"].get("date")
-        if told is None:
-            raise TimeoutError("the bucket does not tell the time")
-        age = parsedate_to_datetime(told) - found["LastModified"]
-        return FoundClaim(self._parse(attempt, text), found["ETag"], age.total_seconds())
+        found = await read_aged(self._client, self._bucket, self._key(attempt))
+        if found is None:
+            return None
+        return FoundClaim(self._parse(attempt, found.text), found.etag, found.age_s)
 
     async def remove(self, attempt: int) -> None:
         """Delete a claim, whoever holds it."""

@@ -80,6 +80,11 @@ def claim_key(creator_id: str, media_id: UUID, attempt: int) -> str:
     return f"{claims_prefix(creator_id, media_id)}{attempt}"
 
 
+def chunks_prefix(creator_id: str, media_id: UUID) -> str:
+    """The folder of what is kept of chunks while films are made; see `chunk_objects.py`."""
+    return f"{creator_id}/chunks/{media_id}/"
+
+
 class Claim(WireModel):
     """Who works on an attempt: an object of its own in the bucket, written on conditions alone.
 

@@ -2,6 +2,7 @@
 
 JobFailed            typed, reported to the service: code, a sentence for the creator
 Superseded           another run has the attempt: this one stops, and reports nothing
+ChunkLost            another run makes this chunk of a film: it is left to that
 ProcessFailed        ffmpeg or ffprobe ended with an error; the caller decides what it means
 ProcessTimedOut      ffmpeg or ffprobe was killed on its deadline
 ToolMissing          no ffmpeg or ffprobe on this machine
@@ -38,6 +39,14 @@ class Superseded(Exception):
     def __init__(self, holder_job_id: str) -> None:
         super().__init__(f"superseded by job {holder_job_id}")
         self.holder_job_id = holder_job_id
+
+
+class ChunkLost(Exception):
+    """Another run makes the chunk `number`, or the bucket was silent for a whole lease."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"chunk {number} is another run's by now")
+        self.number = number
 
 
 class ProcessFailed(Exception):

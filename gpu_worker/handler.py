@@ -19,13 +19,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from gpu_worker import manifest
 from gpu_worker.bucket import connect
+from gpu_worker.bucket_board import BucketBoard
 from gpu_worker.callback import ProgressBoard, Reporter
+from gpu_worker.chunk_objects import ChunkObjects
 from gpu_worker.claim import TIMES, AttemptClaim, Times
 from gpu_worker.contract import (
     JobId,
     JobInput,
     Manifest,
-    ManifestObject,
     ReportOutput,
     SupersededOutput,
     WireModel,
@@ -133,7 +134,7 @@ class Worker:
     async def _work(
         self, client: "S3Client", claim: AttemptClaim, identity: Identity, reporter: Reporter
     ) -> ReportOutput:
-        settings, board = self._settings, ProgressBoard()
+        settings, progress = self._settings, ProgressBoard()
         uploader = Uploader(
             client, settings.r2_bucket, identity.layout, settings.upload_connections, claim.check
         )
@@ -144,6 +145,8 @@ class Worker:
             prefix="codex-media-", dir=self._settings.work_dir
         ) as name:
             room, encoded = Path(name), asyncio.Event()
+            objects = ChunkObjects(client, settings.r2_bucket, identity.job)
+            chunks = BucketBoard(objects, uploader, identity, self._times, claim.wait_for_older)
             early = EarlyUpload(
                 uploader,
                 identity.job.attempt,
@@ -154,18 +157,19 @@ class Worker:
                 logger.warning("job %s: %s", identity.job_id, confinement(self._tools.sandbox))
             encoder = await self._choose_encoder(room)
             await reporter.started(_with_encoder(reporter.output(), identity, encoder))
-            async with reporter.reporting(board, self._settings.progress_interval_seconds):
+            async with reporter.reporting(progress, self._settings.progress_interval_seconds):
                 async with early:
                     try:
-                        produced = await self._produce(client, room, identity, board, uploader.sent)
+                        produced = await self._produce(client, room, identity, progress, chunks)
                     finally:
                         encoded.set()
                 await claim.wait_for_older()
                 published = await uploader.publish(
                     produced.tree,
                     produced.manifest,
-                    lambda share: board.update("upload", share),
+                    lambda share: progress.update("upload", share),
                 )
+                await chunks.clear()
         return _completed(reporter.output(), published)
 
     async def _produce(
@@ -173,8 +177,8 @@ class Worker:
         client: "S3Client",
         room: Path,
         identity: Identity,
-        board: ProgressBoard,
-        sent: Mapping[str, ManifestObject],
+        progress: ProgressBoard,
+        chunks: BucketBoard,
     ) -> Produced:
         """Download and package."""
         settings, job, layout = self._settings, identity.job, identity.layout
@@ -186,19 +190,19 @@ class Worker:
             job.input_key,
             job.input_etag,
             settings.max_input_bytes,
-            lambda share: board.update("download", share),
+            lambda share: progress.update("download", share),
         )
         await download.to(source)
-        board.update("probe", 1)
+        progress.update("probe", 1)
         folder = manifest.make_room(tree, layout)
         encoder = await self._choose_encoder(room)
-        package = await Packager(self._tools, encoder, settings).package(
-            source, job.type, folder, lambda share: board.update("encode", share)
+        package = await Packager(self._tools, encoder, settings, chunks).package(
+            source, job.type, folder, lambda share: progress.update("encode", share)
         )
         manifest.settle(tree, layout)
         gpu_seconds = time.monotonic() - started
         # A segment of a try that was given up may be as large as the one that took its name.
-        known = sent if package.tries == 1 else {}
+        known = chunks.uploader.sent if package.tries == 1 else {}
         finished = await asyncio.to_thread(
             manifest.build, tree, package, identity, gpu_seconds, known
         )

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
@@ -64,8 +65,9 @@ class Uploader:
         self._layout = layout
         self._connections = asyncio.Semaphore(connections)
         self._check = check
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.sent: dict[str, ManifestObject] = {}
-        """What this run has stored so far, by key."""
+        """What this run has stored so far, or found as it would store it, by key."""
 
     async def finished(self, attempt_id: UUID) -> Published | None:
         """What the attempt published already, so that nothing is left to do; None otherwise.
@@ -84,10 +86,15 @@ class Uploader:
         return standing is not None and standing.manifest.attempt >= attempt
 
     async def put_early(self, key: str, read: Callable[[], bytes]) -> None:
-        """Store a finished file before its output is whole; :meth:`publish` leaves it out then."""
-        async with self._connections:
+        """Store a finished file before its output is whole; :meth:`publish` leaves it out then.
+
+        Once, however many ask for it.
+        """
+        async with self._turns[key], self._connections:
             body = await asyncio.to_thread(read)
-            await self._put(await asyncio.to_thread(describe, key, body), body)
+            item = await asyncio.to_thread(describe, key, body)
+            if self.sent.get(key) != item:
+                await self._put(item, body)
 
     async def publish(
         self, tree: Path, manifest: Manifest, on_progress: Callable[[float], None]
