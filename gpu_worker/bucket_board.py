@@ -81,6 +81,8 @@ class BucketBoard:
     times: Times
     may_write: Callable[[], Awaitable[None]]
     """Returns once no run of an older attempt writes any more."""
+    want: Callable[[int], None] = lambda _count: None
+    """Told how many other runs could help, and 0 when none can any more."""
     _storing: list["asyncio.Task[None]"] = field(default_factory=list)
 
     async def fill(self, film: ChunkedFilm) -> None:
@@ -89,6 +91,7 @@ class BucketBoard:
         try:
             await self.may_write()
             await self.objects.put_plan(plan)
+            self.want(len(film.due) - 1)
             await self._fill(film, plan.recipe)
             await asyncio.gather(*self._storing)
         except STORAGE_ERRORS as error:
@@ -97,12 +100,19 @@ class BucketBoard:
             await self._withdraw(plan)
             raise
         finally:
+            self.want(0)
             for task in self._storing:
                 task.cancel()
             await asyncio.gather(*self._storing, return_exceptions=True)
 
     async def help(self, film: ChunkedFilm, wanted: Callable[[], Awaitable[bool]]) -> int:
-        """Make free chunks while they are `wanted`; how many were made."""
+        """Make free chunks while they are `wanted`; how many were made. Raises as :meth:`fill`."""
+        try:
+            return await self._help(film, wanted)
+        except STORAGE_ERRORS as error:
+            raise unavailable(error) from error
+
+    async def _help(self, film: ChunkedFilm, wanted: Callable[[], Awaitable[bool]]) -> int:
         recipe, made = recipe_of(film), 0
         while await wanted():
             taken, _ = await self._take_free(film.due, recipe)

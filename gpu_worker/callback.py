@@ -13,7 +13,7 @@ from uuid import uuid5
 
 import httpx
 
-from gpu_worker.contract import Progress, Report, ReportOutput, WorkerError
+from gpu_worker.contract import MOST_ASSISTANTS, Progress, Report, ReportOutput, WorkerError
 from gpu_worker.manifest import Identity
 from gpu_worker.signature import sign
 
@@ -46,7 +46,12 @@ class ProgressBoard:
         first, last = STAGES[stage]
         percent = round(first + (last - first) * min(1.0, max(0.0, share)), 1)
         if percent >= self.latest.percent:
-            self.latest = Progress(percent=percent, stage=stage)
+            self.latest = self.latest.model_copy(update={"percent": percent, "stage": stage})
+
+    def want(self, assistants: int) -> None:
+        """So many jobs could help; 0: no more are needed."""
+        wanted = min(assistants, MOST_ASSISTANTS) or None
+        self.latest = self.latest.model_copy(update={"assistants_wanted": wanted})
 
 
 class Reporter:

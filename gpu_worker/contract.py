@@ -19,6 +19,8 @@ SCHEMA_VERSION: Literal[1] = 1
 """Of jobs, reports and claims."""
 MANIFEST_SCHEMA_VERSION: Literal[2] = 2
 
+MOST_ASSISTANTS = 64
+"""Of one attempt."""
 CONFORMANCE_NAME = "conformance.json"
 """Under an item's prefix: which rules of HLS its output was held against."""
 EXTRAS_NAME = "extras.json"
@@ -118,6 +120,8 @@ class JobInput(WireModel):
     input_etag: str
     webhook_url: str
     traceparent: str | None = None
+    assist: Literal[True] | None = None
+    """Make chunks for the job that has the attempt, and report nothing."""
 
 
 class WorkerErrorCode(StrEnum):
@@ -160,6 +164,8 @@ class Progress(WireModel):
     percent: float = Field(ge=0, le=100)
     stage: Literal["download", "probe", "encode", "upload", "finish"]
     rung: Visible | None = None
+    assistants_wanted: int | None = Field(default=None, ge=0, le=MOST_ASSISTANTS)
+    """So many more jobs could make chunks of the film."""
 
 
 class Rendition(WireModel):
@@ -218,6 +224,17 @@ class SupersededOutput(WireModel):
     attempt_id: UUID
     holder_job_id: JobId
     """The job that has it; of this attempt, or of a newer one."""
+
+
+class AssistedOutput(WireModel):
+    """What a job returns to RunPod that has helped another one. It reports nothing else."""
+
+    assisted: Literal[True] = True
+    media_id: UUID
+    attempt_id: UUID
+    chunks: int = Field(ge=0)
+    note: str | None = None
+    """Why it made none, or no more."""
 
 
 class ManifestObject(WireModel):

@@ -10,7 +10,8 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,12 +19,14 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from gpu_worker import manifest
+from gpu_worker.assistant import Assistant, NotNeeded
 from gpu_worker.bucket import connect
 from gpu_worker.bucket_board import BucketBoard
 from gpu_worker.callback import ProgressBoard, Reporter
 from gpu_worker.chunk_objects import ChunkObjects
 from gpu_worker.claim import TIMES, AttemptClaim, Times
 from gpu_worker.contract import (
+    AssistedOutput,
     JobId,
     JobInput,
     Manifest,
@@ -75,6 +78,8 @@ class Worker:
         except ValidationError as error:
             return {"error": f"job_invalid: {_first_problem(error)}"}
         identity = Identity(job_id, wanted, self._settings.runpod_pod_id)
+        if wanted.assist:
+            return _wire(await self._assist(identity))
         async with httpx.AsyncClient(follow_redirects=False) as client:
             reporter = Reporter(
                 client,
@@ -92,6 +97,32 @@ class Worker:
                 return {"error": str(failure)}
             await reporter.completed(output)
         return _wire(output)
+
+    async def _assist(self, identity: Identity) -> AssistedOutput:
+        """Make chunks for another job. What goes wrong is that one's to make good."""
+        job, settings, made, note = identity.job, self._settings, 0, None
+        try:
+            async with asyncio.timeout(settings.max_wall_seconds), connect(settings) as client:
+                assistant = Assistant(client, settings, self._tools, self._times, identity)
+                with self._room() as room:
+                    made = await assistant.work(room, self._choose_encoder)
+        except NotNeeded as reason:
+            note = str(reason)
+        except Exception as error:
+            logger.exception("job %s could not help", identity.job_id)
+            note = type(error).__name__  # Its text may name hosts and keys; the log has it.
+        logger.info("job %s made %d chunks: %s", identity.job_id, made, note)
+        return AssistedOutput(
+            media_id=job.media_id, attempt_id=job.attempt_id, chunks=made, note=note
+        )
+
+    @contextmanager
+    def _room(self) -> Iterator[Path]:
+        """A folder for one job, which is removed with all that is in it."""
+        with tempfile.TemporaryDirectory(
+            prefix="codex-media-", dir=self._settings.work_dir
+        ) as name:
+            yield Path(name)
 
     async def _run_in_time(self, identity: Identity, reporter: Reporter) -> ReportOutput:
         """Run the job; what ends it early leaves as :class:`JobFailed` or :class:`Superseded`."""
@@ -146,7 +177,9 @@ class Worker:
         ) as name:
             room, encoded = Path(name), asyncio.Event()
             objects = ChunkObjects(client, settings.r2_bucket, identity.job)
-            chunks = BucketBoard(objects, uploader, identity, self._times, claim.wait_for_older)
+            chunks = BucketBoard(
+                objects, uploader, identity, self._times, claim.wait_for_older, progress.want
+            )
             early = EarlyUpload(
                 uploader,
                 identity.job.attempt,

@@ -202,13 +202,13 @@ class Packager:
             return await self._in_chunks(job, work, self.board)
         heard = Heard(job, work.on_progress)
         argv = ffmpeg.video_pass(self.tools.ffmpeg, job)
-        await self._encode(job.source, argv, work.folder, heard.take)
+        await self.encode(job.source, argv, work.folder, heard.take)
         return heard
 
     async def _in_chunks(self, job: ffmpeg.VideoPass, work: _Work, board: Board) -> Heard:
         """Pictures in chunks, and beside them the sound in one piece."""
         heard = Heard(job, lambda _share: None)
-        encode = partial(self._encode, job.source)
+        encode = partial(self.encode, job.source)
         program = self.tools.ffmpeg
         film = ChunkedFilm(program, job, work.chunks, work.folder, encode, work.on_progress)
         works = [film.make_on(board)]
@@ -237,7 +237,7 @@ class Packager:
             if expected_seconds:
                 on_progress(min(1.0, waveform.seconds / expected_seconds))
 
-        await self._encode(source, ffmpeg.audio_pass(self.tools.ffmpeg, job), folder, take)
+        await self.encode(source, ffmpeg.audio_pass(self.tools.ffmpeg, job), folder, take)
         waveform.finish()
         waveform.write(folder / "waveform.json")
         playlists = list(produced_audio(folder, job.audio, prefix="").values())
@@ -257,7 +257,7 @@ class Packager:
             probe=found.document,
         )
 
-    async def _encode(
+    async def encode(
         self,
         source: ffmpeg.Source,
         argv: list[str],

@@ -249,3 +249,36 @@ async def _kill_after_first_chunk(
             await asyncio.sleep(0.02)
     process.kill()
     await process.wait()
+
+
+async def test_assistants_make_chunks_of_a_job_that_runs_and_report_nothing(
+    *, s3_endpoint: str, bucket: str, tools: Tools, source: Path, tmp_path: Path
+) -> None:
+    environ = environ_of(s3_endpoint, bucket, tmp_path) | {
+        "CHUNK_MIN_SECONDS": "12",
+        "CHUNK_SECONDS": "6",
+        "X264_PRESET": "slower",
+    }
+    worker = Worker(WorkerSettings.from_environ(environ), tools)
+    with receiver() as service:
+        async with connect(settings_of(s3_endpoint, bucket, tmp_path)) as client:
+            jobs = Jobs(client, bucket)
+            job = await jobs.job(source, "video", service.url)
+            assist = {"id": "job-2-u1", "input": job["input"] | {"assist": True}}
+            alone = await worker.handle(assist)
+            assert (alone["assisted"], alone["chunks"]) == (True, 0)
+            assert alone["note"] == "no job of this attempt wants chunks"
+            running = asyncio.create_task(worker.handle(job))
+            plan_key = f"{chunks_prefix(CREATOR, UUID(job['input']['mediaId']))}1/plan"
+            async with asyncio.timeout(60):
+                while not await jobs.keys(plan_key):  # noqa: ASYNC110 - it happens elsewhere
+                    await asyncio.sleep(0.02)
+            helped = await worker.handle(assist)
+            assert 1 <= helped["chunks"] <= 3, helped
+            assert (await running)["hlsMasterKey"] == layout_of(job).master
+            await jobs.whole_output(layout_of(job))
+            again = await worker.handle(assist)
+            assert again["chunks"] == 0
+    assert {post.report["jobId"] for post in service.posts} == {"job-1-u1"}
+    wanted = [post.report["progress"].get("assistantsWanted") for post in service.of("progress")]
+    assert 3 in wanted
