@@ -164,11 +164,9 @@ def sound_pass(program: str, job: VideoPass, audio: AudioPlan) -> list[str]:
 
 def pictures_pass(program: str, job: VideoPass, stream: Path) -> list[str]:
     """Storyboard and animated preview of a film made in chunks, from a finished rendition."""
-    argv = [
-        *_ffmpeg(program), *_input(replace(job.source, path=stream)),
-        "-filter_complex", ";".join(video_graph.beside_alone(job)),
-    ]  # fmt: skip
-    return [*argv, *_beside_outputs(job)]
+    graph = ";".join(video_graph.beside_alone(job))
+    given = _input(replace(job.source, path=stream))
+    return [*_ffmpeg(program), *given, "-filter_complex", graph, *_beside_outputs(job)]
 
 
 def audio_pass(program: str, job: AudioPass) -> list[str]:
@@ -278,8 +276,8 @@ def _picture_output(name: str, job: VideoPass) -> list[str]:
         return _hls_output(name, job.length_seconds)
     # Else ffmpeg repeats the first picture until its time has come.
     cap = ["-fps_mode", "passthrough", "-frames:v", str(chunk.frames)]
-    each = _seconds(float(chunk.segment_time(job.frame_rate)))
-    muxer = ["-start_number", str(chunk.first_segment), *_hls_muxer(name, "", each)]
+    each = float(chunk.segment_time(job.frame_rate))
+    muxer = ["-start_number", str(chunk.first_segment), *_hls_muxer(name, "", _seconds(each))]
     return [*cap, *_CLEAN, "-output_ts_offset", str(START_OFFSET_SECONDS), *muxer]
 
 

@@ -56,6 +56,8 @@ async def _progress(services: Services, report: Report) -> str:
     await services.progress.save(
         output.media_id, output.attempt, progress.percent, progress.stage, progress.rung
     )
+    if wanted := progress.assistants_wanted:
+        await services.assistants.wanted(output.media_id, output.attempt, wanted)
     return "noted"
 
 

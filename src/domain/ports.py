@@ -86,6 +86,8 @@ class TranscodingJob(NamedTuple):
     input_etag: str
     traceparent: str | None
     deadline: datetime
+    assist: bool = False
+    """Help the job that has the attempt."""
 
 
 class JobPhase(StrEnum):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from domain.ports import EventStore
-from domain.use_cases import Dispatch, Outcomes, Reports, Uploads
+from domain.use_cases import Assistants, Dispatch, Outcomes, Reports, Uploads
 from infra.claims import BucketClaims
 from infra.inbox import MessageDesk, own_keys
 from infra.ledger.reader import LedgerReader
@@ -18,6 +18,7 @@ from infra.postgres.evidence import PostgresEvidence
 from infra.postgres.inbox import PostgresInbox
 from infra.postgres.pool import Pool, open_pool
 from infra.postgres.reads import MediaReads, ProgressBoard
+from infra.postgres.roster import PostgresRoster
 from infra.postgres.work import (
     PROBE_EVERY,
     PostgresBreakers,
@@ -51,6 +52,7 @@ class Services:
     uploads: Uploads
     dispatch: Dispatch
     outcomes: Outcomes
+    assistants: Assistants
     reserved: "Services | None" = None
     """The same on connections of its own, for what must get through when all others are taken."""
 
@@ -108,4 +110,7 @@ def compose(
         uploads=Uploads(store, storage, dispatch, settings.max_upload_bytes, upload_window),
         dispatch=dispatch,
         outcomes=outcomes,
+        assistants=Assistants(
+            store, transcoder, PostgresRoster(pool, lease), settings.chunk_assistants
+        ),
     )

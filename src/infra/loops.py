@@ -3,6 +3,7 @@
 dispatcher  sends what the outbox holds
 inbox       acts on messages that could not be acted on at once
 reconciler  asks RunPod about jobs whose end nobody reported
+assistants  calls jobs that help with long films, and dismisses them
 prober      tries again what paused dispatch
 sweeper     ends states that have outlived their deadline
 sealer      gives committed events their place in the ledger, and signs it
@@ -79,6 +80,11 @@ async def probe_once(services: Services) -> bool:
     return True
 
 
+async def assistants_once(services: Services) -> bool:
+    """Call or dismiss one job that helps; whether there was one."""
+    return await services.assistants.step()
+
+
 async def sweep_once(services: Services) -> bool:
     """End every state that is overdue; whether there may be more that can be ended now."""
     found = await services.deadlines.overdue(SWEEP_BATCH)
@@ -130,6 +136,7 @@ LOOPS = (
     Loop("dispatcher", dispatch_once, IDLE_S),
     Loop("inbox", inbox_once, IDLE_S),
     Loop("reconciler", reconcile_once, IDLE_S),
+    Loop("assistants", assistants_once, IDLE_S),
     Loop("prober", probe_once, IDLE_S),
     Loop("sweeper", sweep_once, IDLE_S),
     Loop("sealer", seal_once, SEALER_IDLE_S),

@@ -118,10 +118,13 @@ class RunpodTranscoder:
             input_etag=job.input_etag,
             webhook_url=f"{public}/api/transcoding/webhook",
             traceparent=job.traceparent,
+            assist=True if job.assist else None,
         )
+        # What becomes of an assistant is of no interest to anybody.
+        webhook = {} if job.assist else {"webhook": f"{public}/api/transcoding/webhook/{token}"}
         return {
             "input": job_input.model_dump(mode="json", by_alias=True, exclude_none=True),
-            "webhook": f"{public}/api/transcoding/webhook/{token}",
+            **webhook,
             "policy": {
                 "executionTimeout": min(self._settings.execution_timeout_s * 1000, left_ms),
                 "ttl": left_ms,

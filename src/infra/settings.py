@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from gpu_worker.contract import MOST_ASSISTANTS
 from gpu_worker.signature import decode_secret
 
 
@@ -159,6 +160,12 @@ class Settings(BaseModel):
         default=90.0,
         gt=0,
         description="A worker's claim not renewed so long is nobody's; workers drop it after 60.",
+    )
+    chunk_assistants: int = Field(
+        default=0,
+        ge=0,
+        le=MOST_ASSISTANTS,
+        description="Further jobs that make chunks of one long film, at most.",
     )
     database_connections: int = Field(default=10, gt=1, description="Pool size of a process.")
     webhook_connections: int = Field(

@@ -32,6 +32,12 @@ async def sent(job: TranscodingJob, **changed: str) -> dict[str, Any]:
     return found
 
 
+async def test_an_assistant_is_told_so_and_nobody_hears_of_its_end() -> None:
+    body = await sent(JOB._replace(assist=True))
+    assert body["input"]["assist"] is True
+    assert "webhook" not in body
+
+
 async def test_request_has_the_input_of_the_contract_and_no_secret() -> None:
     body = await sent(JOB)
     assert body["input"] == {

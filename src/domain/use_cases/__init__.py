@@ -4,13 +4,15 @@
     Dispatch  send at once · send · retry
     Outcomes  started · failed · completed · reconcile · expire
     Reports   by worker · by vendor
+    Assistants  wanted · step
 
 Reads of the projection are not here: they go straight to SQL.
 """
 
+from domain.use_cases.assistants import Assistants
 from domain.use_cases.dispatch import Dispatch
 from domain.use_cases.outcomes import Outcomes
 from domain.use_cases.reports import Reports
 from domain.use_cases.uploads import Registered, Registration, Uploads
 
-__all__ = ["Dispatch", "Outcomes", "Registered", "Registration", "Reports", "Uploads"]
+__all__ = ["Assistants", "Dispatch", "Outcomes", "Registered", "Registration", "Reports", "Uploads"]

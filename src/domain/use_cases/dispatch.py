@@ -126,7 +126,7 @@ class Dispatch:
         return item
 
     async def _call(self, lease: Lease, item: MediaItem, history: list[StoredEvent]) -> MediaItem:
-        job = _job(lease.media_id, item, history)
+        job = job_of(lease.media_id, item, history)
         if not await self.outbox.begin_call(lease):
             await self.outbox.postpone(lease, LAST_BACKOFF_S, "every call was made")
             return item
@@ -164,7 +164,8 @@ def backoff_s(tries: int) -> float:
     return ceiling * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
 
 
-def _job(media_id: UUID, item: MediaItem, history: list[StoredEvent]) -> TranscodingJob:
+def job_of(media_id: UUID, item: MediaItem, history: list[StoredEvent]) -> TranscodingJob:
+    """What the transcoder is asked to do for an item's attempt, the newest."""
     request = next(
         stored for stored in reversed(history) if isinstance(stored.event, TranscodingRequested)
     )

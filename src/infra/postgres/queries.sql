@@ -162,6 +162,34 @@ UPDATE vendor_jobs SET closed_at = NULL WHERE job_id = $1;
 -- The jobs of an item that may still run.
 SELECT job_id, attempt FROM vendor_jobs WHERE media_id = $1 AND closed_at IS NULL;
 
+-- name: want_assistants
+-- Note that a running attempt could do with so many jobs that help it; once each.
+INSERT INTO assistants (media_id, attempt, number)
+SELECT m.id, $2, number FROM media_items m, generate_series(1, $3::integer) AS number
+WHERE m.id = $1 AND m.status = 'transcoding' AND m.transcoding_attempts = $2
+ON CONFLICT DO NOTHING;
+
+-- name: take_assistant
+-- Lease one that is to be called for the first time, or that is to be dismissed because its attempt is
+-- over. A call is noted before it is made: there is never a second.
+UPDATE assistants SET called_at = coalesce(called_at, clock_timestamp()),
+    next_try_at = clock_timestamp() + $1::interval
+WHERE (media_id, attempt, number) = (
+    SELECT a.media_id, a.attempt, a.number FROM assistants a JOIN media_items m ON m.id = a.media_id
+    WHERE a.next_try_at <= clock_timestamp() AND (a.called_at IS NULL
+        OR m.status <> 'transcoding' OR m.transcoding_attempts <> a.attempt)
+    ORDER BY a.next_try_at LIMIT 1 FOR UPDATE OF a SKIP LOCKED)
+RETURNING media_id, attempt, number, job_id;
+
+-- name: assistant_sent
+-- The job that an assistant is.
+UPDATE assistants SET job_id = $4, next_try_at = clock_timestamp()
+WHERE media_id = $1 AND attempt = $2 AND number = $3;
+
+-- name: forget_assistant
+-- It has ended, or was never sent.
+DELETE FROM assistants WHERE media_id = $1 AND attempt = $2 AND number = $3;
+
 -- name: overdue
 -- Items whose state has outlived its deadline.
 SELECT id, status, transcoding_attempts FROM media_items
@@ -353,6 +381,8 @@ WITH unfounded AS (
     DELETE FROM run_calls WHERE media_id IN (SELECT id FROM unfounded)
 ), jobs_gone AS (
     DELETE FROM vendor_jobs WHERE media_id IN (SELECT id FROM unfounded)
+), assistants_gone AS (
+    DELETE FROM assistants WHERE media_id IN (SELECT id FROM unfounded)
 )
 DELETE FROM media_items WHERE id IN (SELECT id FROM unfounded);
 
