@@ -125,7 +125,8 @@ class Assistant:
         film = by(first_way(encoder, timed, film.canvas), film)
         encode = partial(Packager(self.tools, encoder, settings).encode, source)
         due = cut(film, found, settings)
-        return ChunkedFilm(self.tools.ffmpeg, film, due, folder, encode, lambda _share: None)
+        most = settings.max_output_bytes
+        return ChunkedFilm(self.tools.ffmpeg, film, due, folder, encode, most, lambda _share: None)
 
 
 async def _at_once() -> None:

@@ -17,6 +17,7 @@ from gpu_worker.errors import JobFailed
 from gpu_worker.ffmpeg import START_OFFSET_SECONDS, VideoPass
 from gpu_worker.playlist import MediaPlaylist, Segment, render_media, target_duration
 from gpu_worker.probe import MediaProbe
+from gpu_worker.process import TOO_MUCH_OUTPUT
 from gpu_worker.seams import close_counters
 from gpu_worker.settings import EncodeSettings
 from gpu_worker.together import together
@@ -87,6 +88,8 @@ class ChunkedFilm:
     due: tuple[Chunk, ...]
     folder: Path
     encode: Encode
+    most_bytes: int
+    """Of all segments; each chunk is bounded to that by its encode."""
     on_progress: Callable[[float], None]
     frames: dict[int, int] = field(default_factory=dict)
     """How many pictures of each chunk there are so far."""
@@ -122,6 +125,7 @@ class ChunkedFilm:
                 problem = str(unfit)
                 logger.warning("chunk %d with a lead of %s s: %s", chunk.number, lead, unfit)
             else:
+                await asyncio.to_thread(self._check_size)
                 self.tell(chunk, chunk.frames)
                 return made
             finally:
@@ -140,7 +144,12 @@ class ChunkedFilm:
         part = replace(self.job, audio=None, waveform_rate_hz=None, chunk=chunk)
         await self.encode(ffmpeg.video_pass(self.program, part), place, hear)
 
+    def _check_size(self) -> None:
+        if sum(path.stat().st_size for path in self.folder.glob("*.ts")) > self.most_bytes:
+            raise JobFailed(WorkerErrorCode.INPUT_TOO_LARGE, TOO_MUCH_OUTPUT)
+
     def _join(self) -> None:
+        self._check_size()
         playlists = [
             _playlist(self.folder, self.job, p.rung.name, self.due) for p in self.job.rungs
         ]

@@ -152,11 +152,9 @@ def video_pass(program: str, job: VideoPass) -> list[str]:
 
 def sound_pass(program: str, job: VideoPass, audio: AudioPlan) -> list[str]:
     """The sound of a film whose pictures are made in chunks: as :func:`video_pass` makes it."""
-    argv = [
-        *_ffmpeg(program), *_moved(job), *_input(job.source),
-        "-filter_complex", ";".join(sound.graph(audio, job.length_seconds)),
-        *_audio_outputs(audio, "audio-", job.length_seconds),
-    ]  # fmt: skip
+    argv = [*_ffmpeg(program), *_moved(job), *_input(job.source)]
+    argv += ["-filter_complex", ";".join(sound.graph(audio, job.length_seconds))]
+    argv += _audio_outputs(audio, "audio-", job.length_seconds)
     if job.waveform_rate_hz is not None:
         argv += sound.waveform(audio, job.waveform_rate_hz, job.length_seconds)
     return argv

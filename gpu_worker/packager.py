@@ -210,7 +210,8 @@ class Packager:
         heard = Heard(job, lambda _share: None)
         encode = partial(self.encode, job.source)
         program = self.tools.ffmpeg
-        film = ChunkedFilm(program, job, work.chunks, work.folder, encode, work.on_progress)
+        most = self.settings.max_output_bytes
+        film = ChunkedFilm(program, job, work.chunks, work.folder, encode, most, work.on_progress)
         works = [film.make_on(board)]
         if job.audio is not None:
             works.append(

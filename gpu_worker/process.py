@@ -22,6 +22,7 @@ from gpu_worker.watch import Bounds, Excess, excess, is_full
 CHUNK_BYTES = 256 * 1024
 MAX_KEPT_STDOUT = 16 * 1024**2
 TOO_MUCH_MEMORY = "Converting this file takes more memory than we give to one."
+TOO_MUCH_OUTPUT = "What this file turns into is larger than we keep."
 SEARCHED = ("PATH", "LD_LIBRARY_PATH")
 DATA_FACTOR = 4
 """RLIMIT_DATA stops at once what grows faster than the watch looks. It counts untouched stacks of
@@ -183,7 +184,7 @@ async def _kill_beyond(child: asyncio.subprocess.Process, bounds: Bounds) -> Exc
 def _beyond(found: Excess, stderr_tail: str) -> JobFailed:
     sentences = {
         Excess.MEMORY: TOO_MUCH_MEMORY,
-        Excess.OUTPUT: "What this file turns into is larger than we keep.",
+        Excess.OUTPUT: TOO_MUCH_OUTPUT,
     }
     return JobFailed(WorkerErrorCode.INPUT_TOO_LARGE, sentences[found], stderr_tail)
 

@@ -105,7 +105,7 @@ def begin(room: Room, source: Path, tools: Tools, tmp_path: Path) -> Begin:
         objects = ChunkObjects(room.client, room.name, JOB)
         identity = Identity(job_id, JOB, "pod-7")
         board = BucketBoard(objects, room.uploader(), identity, TIMES, nothing)
-        film = ChunkedFilm(tools.ffmpeg, job, due, folder, _refused, lambda _share: None)
+        film = ChunkedFilm(tools.ffmpeg, job, due, folder, _refused, 10**9, lambda _share: None)
         run = Run(board, film)
         run.film = replace(film, encode=run.encode)
         return run

@@ -11,7 +11,9 @@ import pytest
 from gpu_worker import chunks, ffmpeg
 from gpu_worker.chunked import LocalBoard
 from gpu_worker.chunks import Chunk
+from gpu_worker.contract import WorkerErrorCode
 from gpu_worker.contract_extras import Extras
+from gpu_worker.errors import JobFailed
 from gpu_worker.packager import Package, Packager
 from gpu_worker.settings import EncodeSettings
 from gpu_worker.tools import EncoderChoice, Tools
@@ -23,6 +25,7 @@ from tests.gpu_worker.test_ffmpeg import video_job
 NTSC = Fraction(30000, 1001)
 RATES = [Fraction(24000, 1001), Fraction(25), NTSC, Fraction(30), Fraction(60000, 1001)]
 MOVING = "-f lavfi -i testsrc2=s=192x108:r={rate}:d={seconds} "
+MOST_BYTES = 900_000
 X264 = "-c:v libx264 -preset ultrafast -bf 2 -g 250"
 SOURCES = {
     "29.97": ("a.mp4", MOVING.format(rate="30000/1001", seconds=26) + X264),
@@ -102,9 +105,20 @@ def test_a_chunk_begins_at_a_key_frame_and_keeps_the_times_of_the_film() -> None
 
 
 async def package(
-    tools: Tools, source: Path, folder: Path, board: LocalBoard | None = None, seconds: float = 12
+    tools: Tools,
+    source: Path,
+    folder: Path,
+    board: LocalBoard | None = None,
+    *,
+    seconds: float = 12,
+    most_bytes: int = 10**9,
 ) -> Package:
-    settings = EncodeSettings(x264_preset="superfast", chunk_min_seconds=12, chunk_seconds=seconds)
+    settings = EncodeSettings(
+        x264_preset="superfast",
+        chunk_min_seconds=12,
+        chunk_seconds=seconds,
+        max_output_bytes=most_bytes,
+    )
     packager = Packager(tools, EncoderChoice("libx264"), settings, board)
     return await packager.package(source, "video", folder, lambda _share: None)
 
@@ -194,3 +208,15 @@ async def test_a_film_that_breaks_off_is_made_in_one_pass(tools: Tools, tmp_path
     assert made.tries == 2
     assert 6 < made.duration_seconds < 14
     assert not list((tmp_path / "made").rglob(".*"))
+
+
+async def test_chunks_are_not_more_together_than_a_film_may_be(
+    tools: Tools, tmp_path: Path
+) -> None:
+    source = source_of("29.97", tools, tmp_path)
+    (tmp_path / "made").mkdir()
+    with pytest.raises(JobFailed) as failure:
+        await package(tools, source, tmp_path / "made", LocalBoard(1), most_bytes=MOST_BYTES)
+    assert failure.value.code is WorkerErrorCode.INPUT_TOO_LARGE
+    made = [path.stat().st_size for path in (tmp_path / "made").glob("*.ts")]
+    assert len(made) == 5, "each chunk alone was small enough"
