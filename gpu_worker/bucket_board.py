@@ -26,6 +26,7 @@ from gpu_worker.chunk_objects import ChunkObjects, ChunkRecord, FilmPlan, FoundR
 from gpu_worker.chunked import ChunkedFilm, segment_name
 from gpu_worker.chunks import Chunk
 from gpu_worker.claim import Times
+from gpu_worker.claim_objects import If
 from gpu_worker.contract import ManifestObject
 from gpu_worker.errors import ChunkLost, JobFailed
 from gpu_worker.manifest import Identity
@@ -87,17 +88,17 @@ class BucketBoard:
 
     async def fill(self, film: ChunkedFilm) -> None:
         """As :meth:`gpu_worker.chunked.Board.fill`. Raises `storage_unavailable` as well."""
-        plan = self._plan_of(film)
+        plan, etag = self._plan_of(film), None
         try:
             await self.may_write()
-            await self.objects.put_plan(plan)
+            etag = await self.objects.put_plan(plan)
             self.want(len(film.due) - 1)
             await self._fill(film, plan.recipe)
             await asyncio.gather(*self._storing)
         except STORAGE_ERRORS as error:
             raise unavailable(error) from error
         except (Exception, asyncio.CancelledError):
-            await self._withdraw(plan)
+            await self._withdraw(plan, etag)
             raise
         finally:
             self.want(0)
@@ -233,8 +234,10 @@ class BucketBoard:
             if len(content) != item.size or hashlib.sha256(content).hexdigest() != item.sha256:
                 raise ValueError(f"{name} is not what was stored")
             await asyncio.to_thread(_write, film.folder / name, content)
-        if item.key == self.identity.layout.prefix + name:
-            self.uploader.sent[item.key] = item
+        key = self.identity.layout.prefix + name
+        self.uploader.sent.pop(key, None)  # what we may have begun ourselves
+        if item.key == key:
+            self.uploader.sent[key] = item
 
     def _record(self, chunk: Chunk, recipe: str) -> ChunkRecord:
         return ChunkRecord(
@@ -249,13 +252,18 @@ class BucketBoard:
         return FilmPlan(
             attempt_id=self.identity.job.attempt_id,
             recipe=recipe_of(film),
+            job_id=self.identity.job_id,
             encoder=film.job.encoder,
         )
 
-    async def _withdraw(self, plan: FilmPlan) -> None:
+    async def _withdraw(self, plan: FilmPlan, etag: str | None) -> None:
+        """Not the plan of a run that has the attempt after us."""
+        if etag is None:
+            return
+        ended = plan.model_copy(update={"withdrawn": True})
         with suppress(*STORAGE_ERRORS):
             async with asyncio.timeout(self.times.release_s):
-                await self.objects.put_plan(plan.model_copy(update={"withdrawn": True}))
+                await self.objects.put_plan(ended, If(IfMatch=etag))
 
 
 def recipe_of(film: ChunkedFilm) -> str:

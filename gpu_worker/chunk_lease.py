@@ -37,9 +37,17 @@ class ChunkLease:
         started = time.monotonic()
         condition = UNCLAIMED if found is None else If(IfMatch=found.etag)
         etag = await self._objects.put(self.record, condition)
+        if etag is None:
+            etag = await self._stored_after_all()
         self._until = started + self._times.lease_s
         self._etag = etag or ""
         return etag is not None
+
+    async def _stored_after_all(self) -> str | None:
+        """The ETag of our record where it was stored, and the answer was lost."""
+        found = await self._objects.read(self.record.number)
+        ours = found and found.record and found.record.holder == self.record.holder
+        return found.etag if found and ours else None
 
     async def __aenter__(self) -> Self:
         self._keeping = asyncio.create_task(self._keep())

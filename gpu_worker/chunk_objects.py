@@ -39,6 +39,7 @@ class FilmPlan(WireModel):
     attempt_id: UUID
     recipe: Sha256Hex
     """Of all command lines: the cuts, the ladder and the encoder's settings."""
+    job_id: JobId
     encoder: VideoEncoder
     withdrawn: bool = False
     """No more chunks are wanted."""
@@ -102,9 +103,11 @@ class ChunkObjects:
             free = found.record.model_copy(update={"objects": None, "released": True})
             await self.put(free, If(IfMatch=found.etag))
 
-    async def put_plan(self, plan: FilmPlan) -> None:
-        """Store the plan, whatever was there: only the run that has the attempt does so."""
-        await put_if(self._client, self._bucket, f"{self.prefix}plan", plan.to_json(), If())
+    async def put_plan(self, plan: FilmPlan, condition: If | None = None) -> str | None:
+        """The new plan's ETag; None when the condition does not hold. Without one, whatever was
+        there: only the run that has the attempt does so."""
+        key = f"{self.prefix}plan"
+        return await put_if(self._client, self._bucket, key, plan.to_json(), condition or If())
 
     async def plan(self) -> FilmPlan | None:
         """The plan; None when there is none that can be read."""
