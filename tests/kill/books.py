@@ -6,7 +6,7 @@ from collections import Counter
 from io import BytesIO
 from uuid import UUID
 
-from domain.events import StoredEvent, TranscodingSubmitted
+from domain.events import StoredEvent, TranscodingFailed, TranscodingSubmitted
 from domain.use_cases.reports import STALE
 from infra.ledger.checkpoint import SigningKey
 from infra.ledger.export import export
@@ -100,6 +100,10 @@ def _submits(stored: StoredEvent) -> bool:
     return isinstance(stored.event, TranscodingSubmitted)
 
 
+def _fails(stored: StoredEvent) -> bool:
+    return isinstance(stored.event, TranscodingFailed)
+
+
 async def check_promises(
     pool: Pool,
     creator: Creator,
@@ -133,4 +137,5 @@ async def check_calls(
             for stored in histories[media_id]
             if isinstance(stored.event, TranscodingSubmitted) and stored.event.attempt == 1
         ]
-        assert counted[media_id, 1] > len(jobs), "it failed though no call for it was lost"
+        why = [stored.payload_json for stored in histories[media_id] if _fails(stored)]
+        assert counted[media_id, 1] > len(jobs), f"it failed though no call was lost: {why}"
