@@ -24,10 +24,11 @@ def create_app(settings: Settings, services: AbstractAsyncContextManager[Service
             yield
 
     authenticator = Authenticator(settings)
+    operations = tuple(each for each in OPERATIONS if settings.demo_sign_in or not each.demo)
     app = Starlette(
-        routes=[operation.route(authenticator) for operation in OPERATIONS],
+        routes=[operation.route(authenticator) for operation in operations],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
-    app.state.openapi = document(OPERATIONS, version("codex-media"))
+    app.state.openapi = document(operations, version("codex-media"))
     return app

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import jwt
-from pydantic import TypeAdapter, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 from starlette.requests import Request
 
 from api.problems import ApiError
@@ -36,6 +38,8 @@ class Principal(NamedTuple):
 
     subject: str
     roles: frozenset[Role]
+    expires_at: float
+    """Unix seconds: when the token ends."""
 
     @property
     def reads_all_history(self) -> bool:
@@ -110,7 +114,23 @@ def _principal(claims: dict[str, Any]) -> Principal:
         roles = frozenset(Role(role) for role in claims.get("roles", [Role.CREATOR]))
     except (ValidationError, ValueError, TypeError):
         raise _unauthenticated("The token's `sub` or `roles` are not ones we know.") from None
-    return Principal(subject, roles)
+    return Principal(subject, roles, float(claims["exp"]))
+
+
+def sign_token(
+    settings: Settings, secret: SecretStr, subject: str, roles: Iterable[Role], life: timedelta
+) -> str:
+    """A session token of `secret` that this service takes for `life`."""
+    now = datetime.now(UTC)
+    claims = {
+        "sub": subject,
+        "roles": [role.value for role in roles],
+        "iss": settings.jwt_issuer,
+        "aud": settings.jwt_audience,
+        "iat": now,
+        "exp": now + life,
+    }
+    return jwt.encode(claims, secret.get_secret_value(), algorithm="HS256")
 
 
 def _unauthenticated(detail: str) -> ApiError:

@@ -2,7 +2,7 @@
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
-from api import audit, health, media, metrics, playback, transcoding, webhooks
+from api import audit, health, media, metrics, playback, session, transcoding, webhooks
 from api.audit_schemas import CheckpointOut, LedgerEventOut
 from api.auth import Role
 from api.operations import JSON, Operation
@@ -15,6 +15,8 @@ from api.schemas import (
     RegisteredOut,
     RegisterRequest,
     RetryRequest,
+    SessionOut,
+    SignInRequest,
     StatusOut,
     WebhookAck,
 )
@@ -25,6 +27,19 @@ AUDITORS = frozenset({Role.AUDITOR, Role.ADMIN})
 READERS = frozenset({Role.CREATOR, Role.AUDITOR, Role.ADMIN})
 
 OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "GET", "/api/session", session.read_session,
+        "Who is signed in", {200: SessionOut}, READERS,
+    ),
+    Operation(
+        "POST", "/api/session", session.sign_in,
+        "Sign in as anybody: local trials alone (`DEMO_SIGN_IN`)",
+        {200: SessionOut}, body=SignInRequest, problems=(403, 405), demo=True,
+    ),
+    Operation(
+        "DELETE", "/api/session", session.sign_out,
+        "Sign out: drop the session cookie", {204: None},
+    ),
     Operation(
         "POST", "/api/media", media.register_media,
         "Register a file; answers how to upload it. Idempotency-Key honoured",

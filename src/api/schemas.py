@@ -7,10 +7,12 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from api.auth import Role
 from domain.events import StoredEvent
 from domain.failure import ErrorCode, advice
 from domain.lifecycle import Status
 from domain.ports import PresignedUpload
+from gpu_worker.contract import CreatorId
 from infra.postgres.reads import ItemRow
 
 
@@ -43,6 +45,20 @@ class RetryRequest(RequestSchema):
     """The item to try again."""
 
     media_id: UUID
+
+
+class SignInRequest(RequestSchema):
+    """Whom to be, where anybody may be anybody."""
+
+    creator: CreatorId = Field(examples=["creator-1"])
+    roles: list[Role] = Field(default=[Role.CREATOR], min_length=1)
+
+
+class SessionOut(Schema):
+    """Who is signed in, and as what."""
+
+    subject: str
+    roles: list[Role]
 
 
 class ErrorOut(Schema):

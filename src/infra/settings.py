@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from gpu_worker.signature import decode_secret
+from infra.addresses import database_on_this_machine, on_this_machine
 
 
 class SettingsInvalid(Exception):
@@ -164,6 +165,10 @@ class Settings(BaseModel):
     webhook_connections: int = Field(
         default=4, gt=0, description="Beside those, kept for webhooks and `/readyz`."
     )
+    demo_sign_in: bool = Field(
+        default=False,
+        description="Let anybody sign in as anybody. Only where every address is this machine's.",
+    )
     log_level: NonEmpty = Field(default="INFO", description="Least level that is logged.")
 
     @model_validator(mode="after")
@@ -174,7 +179,24 @@ class Settings(BaseModel):
             raise ValueError("JWT_SECRET needs at least 32 bytes (RFC 7518, 3.2)")
         if self.execution_timeout_s > self.transcoding_window_s:
             raise ValueError("EXECUTION_TIMEOUT_S exceeds TRANSCODING_WINDOW_S")
+        if self.demo_sign_in and (elsewhere := self._not_of_this_machine()):
+            raise ValueError(
+                "DEMO_SIGN_IN lets anybody in and is for trying out on one machine. "
+                f"Leave it out: {', '.join(elsewhere)} are not of such a trial"
+            )
         return self
+
+    def _not_of_this_machine(self) -> list[str]:
+        """Settings that only a service has that others depend on."""
+        addresses = {
+            "PUBLIC_APP_URL": self.public_app_url,
+            "R2_ENDPOINT": self.r2_endpoint,
+            "RUNPOD_BASE_URL": self.runpod_base_url,
+        }
+        found = [name for name, url in addresses.items() if not on_this_machine(url)]
+        if not database_on_this_machine(self.database_url.get_secret_value()):
+            found.append("DATABASE_URL")
+        return [*found, "JWKS_URL"] if self.jwks_url else found
 
     @property
     def webhook_keys(self) -> tuple[str, ...]:

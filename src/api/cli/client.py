@@ -22,6 +22,7 @@ from api.schemas import (
     UploadOut,
 )
 from domain.lifecycle import Status
+from infra.addresses import LOOPBACK
 
 CHUNK_BYTES = 256 * 1024
 POLL_S = 0.5
@@ -43,9 +44,6 @@ class ServiceUnreachable(Exception):
     """The service, or the bucket, did not answer."""
 
     code = "unreachable"
-
-
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def proxied(url: str) -> bool:

@@ -63,7 +63,8 @@ async def running_service(
     """The embedded parts, the API and the loops, all ready; and the service's variables."""
     async with embedded_stack(data, options) as stack:
         address = port or free_port()
-        environ = {**stack.environ, "PUBLIC_APP_URL": f"http://127.0.0.1:{address}"}
+        own = {"PUBLIC_APP_URL": f"http://127.0.0.1:{address}", "DEMO_SIGN_IN": "true"}
+        environ = {**stack.environ, **own}
         await migrate(environ["DATABASE_URL"])
         program = (sys.executable, "-m", "api.cli")
         api = ChildSpec("api", (*program, "serve", "--port", str(address)), environ)

@@ -7,10 +7,11 @@ import signal
 import uvicorn
 
 from api.app import create_app
+from infra.addresses import LOOPBACK
 from infra.bootstrap import open_services
 from infra.loops import run_loops
 from infra.postgres.migrations import migrate
-from infra.settings import Settings
+from infra.settings import Settings, SettingsInvalid
 
 KEEP_ALIVE_S = 30
 DRAIN_S = 3
@@ -27,6 +28,10 @@ def configure_logging(settings: Settings) -> None:
 
 def serve(settings: Settings, host: str, port: int) -> None:
     """Serve the API until told to stop; open requests get `DRAIN_S` seconds to end."""
+    if settings.demo_sign_in and host not in LOOPBACK:
+        raise SettingsInvalid(
+            f"DEMO_SIGN_IN lets anybody in: `--host {host}` would let others reach it"
+        )
     configure_logging(settings)
     app = create_app(settings, open_services(settings))
     uvicorn.run(
