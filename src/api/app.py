@@ -7,6 +7,7 @@ from importlib.metadata import version
 from starlette.applications import Starlette
 
 from api.auth import Authenticator
+from api.live.hub import open_hub
 from api.openapi import document
 from api.problems import HANDLERS
 from api.routes import OPERATIONS
@@ -19,8 +20,9 @@ def create_app(settings: Settings, services: AbstractAsyncContextManager[Service
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with services as opened:
+        async with services as opened, open_hub(opened) as hub:
             app.state.services = opened
+            app.state.hub = hub
             yield
 
     authenticator = Authenticator(settings)

@@ -5,6 +5,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from api import audit, health, media, metrics, playback, session, transcoding, webhooks
 from api.audit_schemas import CheckpointOut, LedgerEventOut
 from api.auth import Role
+from api.live import stream
 from api.operations import JSON, Operation
 from api.schemas import (
     Health,
@@ -95,6 +96,12 @@ OPERATIONS: tuple[Operation, ...] = (
         "Status, outputs and progress; ETag and 304",
         {200: StatusOut, 304: None}, CREATORS,
         headers={"If-None-Match": "The ETag of an earlier answer: 304 if nothing changed."},
+    ),
+    Operation(
+        "GET", "/api/transcoding/events", stream.read_stream,
+        "Status and progress of one's own media as they change (server-sent events)",
+        {200: None}, CREATORS, media_types=(stream.MEDIA_TYPE,), problems=(429,),
+        headers={"Last-Event-ID": "Resume after this event, missing none and getting none twice."},
     ),
     Operation(
         "POST", "/api/transcoding/retry", transcoding.retry_transcoding,

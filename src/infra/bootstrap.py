@@ -16,8 +16,10 @@ from infra.output_gate import BucketOutputGate
 from infra.postgres.event_store import PostgresEventStore
 from infra.postgres.evidence import PostgresEvidence
 from infra.postgres.inbox import PostgresInbox
+from infra.postgres.live import LiveReads
 from infra.postgres.pool import Pool, open_pool
-from infra.postgres.reads import MediaReads, ProgressBoard
+from infra.postgres.progress import ProgressBoard
+from infra.postgres.reads import MediaReads
 from infra.postgres.work import (
     PROBE_EVERY,
     PostgresBreakers,
@@ -41,6 +43,7 @@ class Services:
     outbox: PostgresOutbox
     watchlist: PostgresWatchlist
     reads: MediaReads
+    live: LiveReads
     progress: ProgressBoard
     breakers: PostgresBreakers
     deadlines: PostgresDeadlines
@@ -98,6 +101,7 @@ def compose(
         outbox=outbox,
         watchlist=watchlist,
         reads=MediaReads(pool),
+        live=LiveReads(pool),
         progress=ProgressBoard(pool),
         breakers=breakers,
         deadlines=PostgresDeadlines(pool),

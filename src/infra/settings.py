@@ -165,6 +165,12 @@ class Settings(BaseModel):
     webhook_connections: int = Field(
         default=4, gt=0, description="Beside those, kept for webhooks and `/readyz`."
     )
+    streams_per_creator: int = Field(
+        default=20, gt=0, description="Event streams of one creator at once, of one process."
+    )
+    streams_per_process: int = Field(
+        default=2_000, gt=0, description="Event streams of one process at once."
+    )
     demo_sign_in: bool = Field(
         default=False,
         description="Let anybody sign in as anybody. Only where every address is this machine's.",

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import signal
+import socket
 
 import uvicorn
+from starlette.applications import Starlette
 
 from api.app import create_app
 from infra.addresses import LOOPBACK
@@ -34,7 +36,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         )
     configure_logging(settings)
     app = create_app(settings, open_services(settings))
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -44,6 +46,20 @@ def serve(settings: Settings, host: str, port: int) -> None:
         timeout_graceful_shutdown=DRAIN_S,
         server_header=False,
     )
+    Server(config, app).run()
+
+
+class Server(uvicorn.Server):
+    """uvicorn that ends event streams before it waits for requests to end: they never would."""
+
+    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop in order."""
+        self._app.state.hub.end_all()
+        await super().shutdown(sockets)
 
 
 def work(settings: Settings) -> None:
