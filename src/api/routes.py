@@ -13,7 +13,6 @@ from api.schemas import (
     MediaOut,
     MediaPage,
     PlaybackOut,
-    RegisteredOut,
     RegisterRequest,
     RetryRequest,
     SessionOut,
@@ -21,6 +20,7 @@ from api.schemas import (
     StatusOut,
     WebhookAck,
 )
+from api.upload_schemas import RegisteredOut
 from gpu_worker.contract import Report
 
 CREATORS = frozenset({Role.CREATOR})
@@ -43,7 +43,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "POST", "/api/media", media.register_media,
-        "Register a file; answers how to upload it. Idempotency-Key honoured",
+        "Register a file; answers how to upload it, large ones in parts. Idempotency-Key honoured",
         {201: RegisteredOut}, CREATORS, RegisterRequest,
         headers={"Idempotency-Key": "The same key and request name the same item again."},
     ),
@@ -68,8 +68,13 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "GET", "/api/media/{media_id}/upload", media.renew_upload,
-        "A fresh upload URL, while the file has not arrived",
+        "Fresh URLs of what is missing, while the file has not arrived",
         {200: RegisteredOut}, CREATORS, problems=(409,),
+    ),
+    Operation(
+        "DELETE", "/api/media/{media_id}/upload", media.abandon_upload,
+        "Give up an upload; what arrived of it is dropped",
+        {200: MediaOut}, CREATORS, problems=(409,),
     ),
     Operation(
         "POST", "/api/media/{media_id}/complete", media.complete_upload,

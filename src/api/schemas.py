@@ -11,7 +11,6 @@ from api.auth import Role
 from domain.events import StoredEvent
 from domain.failure import ErrorCode, advice
 from domain.lifecycle import Status
-from domain.ports import PresignedUpload
 from gpu_worker.contract import CreatorId
 from infra.postgres.reads import ItemRow
 
@@ -123,22 +122,6 @@ class MediaOut(Schema):
     created_at: AwareDatetime
     updated_at: AwareDatetime
     as_of: AsOfOut | None = Field(default=None, description="With `version` or `at` alone.")
-
-
-class UploadOut(Schema):
-    """How to upload: one request with exactly these headers, before the URL expires."""
-
-    method: Literal["PUT"] = "PUT"
-    url: str
-    headers: dict[str, str]
-    expires_at: AwareDatetime
-
-
-class RegisteredOut(Schema):
-    """A registered item. `upload` is null when its file arrived already (a repeated request)."""
-
-    media: MediaOut
-    upload: UploadOut | None
 
 
 class MediaPage(Schema):
@@ -293,11 +276,6 @@ def status_out(row: ItemRow) -> StatusOut:
         progress=ProgressOut(**row.progress._asdict()) if row.progress else None,
         version=row.version,
     )
-
-
-def upload_out(upload: PresignedUpload) -> UploadOut:
-    """A presigned upload as it goes out."""
-    return UploadOut(url=upload.url, headers=upload.headers, expires_at=upload.expires_at)
 
 
 def event_out(stored: StoredEvent) -> EventOut:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from domain.ports import EventStore
-from domain.use_cases import Dispatch, Outcomes, Reports, Uploads
+from domain.use_cases import Dispatch, Outcomes, PartUploads, Reports, Uploads
 from infra.claims import BucketClaims
 from infra.inbox import MessageDesk, own_keys
 from infra.ledger.reader import LedgerReader
@@ -17,6 +17,7 @@ from infra.postgres.event_store import PostgresEventStore
 from infra.postgres.evidence import PostgresEvidence
 from infra.postgres.inbox import PostgresInbox
 from infra.postgres.live import LiveReads
+from infra.postgres.part_book import PostgresPartBook
 from infra.postgres.pool import Pool, open_pool
 from infra.postgres.progress import ProgressBoard
 from infra.postgres.reads import MediaReads
@@ -52,6 +53,7 @@ class Services:
     sealer: Sealer
     ledger: LedgerReader
     uploads: Uploads
+    parts: PartUploads
     dispatch: Dispatch
     outcomes: Outcomes
     reserved: "Services | None" = None
@@ -91,6 +93,13 @@ def compose(
     outcomes = Outcomes(
         store, transcoder, gate, claims, outbox, watchlist, breakers, evidence, life_s
     )
+    parts = PartUploads(
+        storage.parts(),
+        storage,
+        PostgresPartBook(pool),
+        settings.multipart_threshold_bytes,
+        settings.multipart_part_bytes,
+    )
     upload_window = timedelta(seconds=settings.upload_window_s)
     return Services(
         settings=settings,
@@ -109,7 +118,8 @@ def compose(
         evidence=evidence,
         sealer=Sealer(pool, settings),
         ledger=LedgerReader(pool),
-        uploads=Uploads(store, storage, dispatch, settings.max_upload_bytes, upload_window),
+        uploads=Uploads(store, storage, dispatch, settings.max_upload_bytes, upload_window, parts),
+        parts=parts,
         dispatch=dispatch,
         outcomes=outcomes,
     )

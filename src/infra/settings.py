@@ -129,7 +129,19 @@ class Settings(BaseModel):
     jwt_issuer: NonEmpty = Field(default="codex-media", description="Required `iss`.")
     jwt_audience: NonEmpty = Field(default="codex-media", description="Required `aud`.")
     max_upload_bytes: int = Field(
-        default=5 * 1024**3, gt=0, le=5 * 1024**3, description="Largest file; a PUT takes 5 GiB."
+        default=5 * 1024**3, gt=0, le=5 * 1024**4, description="Largest file."
+    )
+    multipart_threshold_bytes: int = Field(
+        default=64 * 1024**2,
+        ge=0,
+        le=5 * 1024**3,
+        description="Files beyond it are sent in parts; a single PUT takes 5 GiB.",
+    )
+    multipart_part_bytes: int = Field(
+        default=16 * 1024**2,
+        ge=5 * 1024**2,
+        le=5 * 1024**3,
+        description="Least size of a part; larger where a file would have more than 1,000.",
     )
     upload_window_s: int = Field(default=86_400, gt=0, description="Time for an upload to arrive.")
     upload_url_ttl_s: int = Field(

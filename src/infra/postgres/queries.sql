@@ -72,6 +72,29 @@ SELECT m.id, m.creator_id, m.version, p.percent, p.stage, p.rung, p.updated_at, 
 FROM media_items m JOIN progress p ON p.media_id = m.id AND p.attempt = m.transcoding_attempts
 WHERE m.creator_id = ANY ($1::text[]) AND m.status = 'transcoding' AND m.deadline_at IS NOT NULL;
 
+-- name: part_upload
+-- The upload in parts that takes an item's file.
+SELECT media_id, upload_id, key, part_size FROM part_uploads WHERE media_id = $1;
+
+-- name: keep_part_upload
+-- Note an upload in parts: the item's first, or in the place of $5; no row where another was faster.
+INSERT INTO part_uploads AS p (media_id, upload_id, key, part_size) VALUES ($1, $2, $3, $4)
+ON CONFLICT (media_id) DO UPDATE SET
+    upload_id = excluded.upload_id, key = excluded.key, part_size = excluded.part_size,
+    begun_at = clock_timestamp()
+WHERE p.upload_id = $5
+RETURNING media_id, upload_id, key, part_size;
+
+-- name: part_uploads_over
+-- Uploads in parts whose items do not wait for a file any more.
+SELECT p.media_id, p.upload_id, p.key, p.part_size
+FROM part_uploads p LEFT JOIN media_items m ON m.id = p.media_id
+WHERE m.status IS DISTINCT FROM 'uploading' ORDER BY p.begun_at LIMIT $1;
+
+-- name: forget_part_upload
+-- Nothing is left of an upload in parts.
+DELETE FROM part_uploads WHERE media_id = $1 AND upload_id = $2;
+
 -- name: take_dispatch
 -- Lease one attempt that is due to be sent; others skip it until the lease ends.
 UPDATE outbox SET next_try_at = clock_timestamp() + $1::interval, tries = tries + 1
