@@ -13,6 +13,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from starlette.requests import Request
 
 from api.problems import ApiError
+from api.verified import Verified
 from gpu_worker.contract import CreatorId
 from infra.settings import Settings
 
@@ -57,6 +58,7 @@ class Authenticator:
             if settings.jwks_url
             else None
         )
+        self._verified = Verified[Principal]()
 
     async def principal(self, request: Request) -> Principal:
         """The caller, or 401; 403 for a cookie request from a foreign origin."""
@@ -66,7 +68,11 @@ class Authenticator:
             self._check_origin(request, token)
         if not token:
             raise _unauthenticated("Send a token as `Authorization: Bearer …`.")
-        return _principal(await self._claims(token.strip()))
+        token = token.strip()
+        if (known := self._verified.find(token)) is not None:
+            return known
+        caller = _principal(await self._claims(token))
+        return self._verified.keep(token, caller, caller.expires_at)
 
     def _check_origin(self, request: Request, token: str) -> None:
         # Browsers attach cookies to other sites' requests; a Bearer header nobody attaches unasked.

@@ -25,6 +25,14 @@ LEFT JOIN progress p ON p.media_id = m.id AND p.attempt = m.transcoding_attempts
     AND m.status = 'transcoding'
 WHERE m.id = $1 AND m.creator_id = $2;
 
+-- name: item_state
+-- What an answer about an item depends on: its version, and when its progress was noted.
+SELECT m.version, p.updated_at
+FROM media_items m
+LEFT JOIN progress p ON p.media_id = m.id AND p.attempt = m.transcoding_attempts
+    AND m.status = 'transcoding'
+WHERE m.id = $1 AND m.creator_id = $2;
+
 -- name: outputs
 -- Where a ready item's output begins, for the bearer of a playback token.
 SELECT hls_master_playlist_key FROM media_items WHERE id = $1 AND status = 'ready';

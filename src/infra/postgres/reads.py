@@ -58,6 +58,13 @@ class SealRow(NamedTuple):
     checkpoint_note: str | None
 
 
+class StateRow(NamedTuple):
+    """What an answer about an item depends on."""
+
+    version: int
+    progress_at: datetime | None
+
+
 class Cursor(NamedTuple):
     """The last item of a page."""
 
@@ -75,6 +82,11 @@ class MediaReads:
         """One creator's item; None when it is missing or somebody else's."""
         row = await self._pool.fetchrow(sql("item"), media_id, creator_id)
         return None if row is None else item_row(row, _progress(row))
+
+    async def state(self, media_id: UUID, creator_id: str) -> StateRow | None:
+        """What an answer about one creator's item depends on; None when there is none of theirs."""
+        row = await self._pool.fetchrow(sql("item_state"), media_id, creator_id)
+        return None if row is None else StateRow(*row)
 
     async def page(
         self, creator_id: str, status: Status | None, after: Cursor | None, limit: int
