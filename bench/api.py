@@ -56,7 +56,7 @@ class Sizes(NamedTuple):
     """Of one turn."""
 
 
-FULL = Sizes(rounds=5, seconds=2.0, completions=150)
+FULL = Sizes(rounds=5, seconds=1.5, completions=60)
 QUICK = Sizes(rounds=1, seconds=0.4, completions=20)
 
 Turn = Callable[[], Coroutine[None, None, Load]]
@@ -153,8 +153,11 @@ class Finishing:
             await self._storage._client.put_object(
                 Bucket=self._settings.r2_bucket, Key=key, Body=body, ContentType=kind
             )
-        body = completion(job).to_json().encode()
-        signed = sign(self._settings.webhook_keys[0], f"msg_{uuid4()}", int(time.time()), body)
+        return completion(job).to_json().encode()
+
+    def _signed(self, body: bytes) -> bytes:
+        key, message_id = self._settings.webhook_keys[0], f"msg_{uuid4()}"
+        signed = sign(key, message_id, int(time.time()), body)
         return request("POST", "/api/transcoding/webhook", dict(signed), body)
 
     def turn(self, processes: list[Process], count: int) -> Turn:
@@ -163,7 +166,7 @@ class Finishing:
 
         async def report() -> Load:
             some, self.ready = self.ready[:count], self.ready[count:]
-            return await load(ports, some, CALLERS, 60.0)
+            return await load(ports, map(self._signed, some), CALLERS, 60.0)
 
         return report
 

@@ -135,7 +135,7 @@ def serve(
 
 @app.command()
 def work() -> None:
-    """Run dispatcher, reconciler, sweeper and sealer (any number of replicas)."""
+    """Run dispatcher, reconciler, sweeper, tidier and sealer (any number of replicas)."""
     from api.cli import server
     from infra.settings import load
 

@@ -63,7 +63,7 @@ class Server(uvicorn.Server):
 
 
 def work(settings: Settings) -> None:
-    """Run dispatcher, reconciler and sweeper until told to stop."""
+    """Run the loops until told to stop."""
     configure_logging(settings)
     asyncio.run(_work(settings))
 
