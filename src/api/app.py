@@ -7,6 +7,7 @@ from importlib.metadata import version
 from starlette.applications import Starlette
 
 from api.auth import Authenticator
+from api.live.hub import open_hub
 from api.openapi import document
 from api.problems import HANDLERS
 from api.routes import OPERATIONS
@@ -19,15 +20,17 @@ def create_app(settings: Settings, services: AbstractAsyncContextManager[Service
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with services as opened:
+        async with services as opened, open_hub(opened) as hub:
             app.state.services = opened
+            app.state.hub = hub
             yield
 
     authenticator = Authenticator(settings)
+    operations = tuple(each for each in OPERATIONS if settings.demo_sign_in or not each.demo)
     app = Starlette(
-        routes=[operation.route(authenticator) for operation in OPERATIONS],
+        routes=[operation.route(authenticator) for operation in operations],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
-    app.state.openapi = document(OPERATIONS, version("codex-media"))
+    app.state.openapi = document(operations, version("codex-media"))
     return app

@@ -15,12 +15,11 @@ from api.schemas import (
     HistoryOut,
     MediaOut,
     MediaPage,
-    RegisteredOut,
     RegisterRequest,
     event_out,
     media_out,
-    upload_out,
 )
+from api.upload_schemas import RegisteredOut, upload_out
 from domain.errors import AccessDenied
 from domain.events import StoredEvent
 from domain.lifecycle import Status
@@ -52,7 +51,7 @@ async def register_media(call: Call) -> Response:
 
 
 async def renew_upload(call: Call) -> Response:
-    """A fresh URL for an upload that has not arrived yet."""
+    """Fresh URLs for what is missing of an upload."""
     renewed = await call.services.uploads.renew(call.media_id, call.principal.subject)
     return answer(await _registered(call, renewed))
 
@@ -63,6 +62,12 @@ async def _registered(call: Call, registered: Registered) -> RegisteredOut:
         media=await owned(call, registered.media_id),
         upload=None if upload is None else upload_out(upload),
     )
+
+
+async def abandon_upload(call: Call) -> Response:
+    """Give up an upload; the item ends as one whose time is over."""
+    await call.services.uploads.abandon(call.media_id, call.principal.subject, call.context)
+    return answer(await owned(call, call.media_id))
 
 
 async def complete_upload(call: Call) -> Response:

@@ -88,6 +88,8 @@ class Operation:
     reserved: bool = False
     """Whether it works on the reserved database connections: reports of work that is paid for, and
     the probe that decides whether they reach us."""
+    demo: bool = False
+    """Whether it is there only with DEMO_SIGN_IN."""
 
     def route(self, authenticator: Authenticator) -> Route:
         """The Starlette route that authenticates, authorises, parses, and only then calls."""

@@ -36,8 +36,11 @@ class Problem(BaseModel):
 class ApiError(Exception):
     """A refusal that arises in the HTTP layer itself."""
 
-    def __init__(self, status: int, code: str, detail: str, **extra: Any) -> None:
+    def __init__(
+        self, status: int, code: str, detail: str, retry_after_s: int | None = None, **extra: Any
+    ) -> None:
         super().__init__(detail)
+        self.retry_after_s = retry_after_s
         self.status = status
         self.code = code
         self.detail = detail
@@ -96,7 +99,9 @@ async def on_domain_error(_: Request, error: Exception) -> Response:
 async def on_api_error(_: Request, error: Exception) -> Response:
     """A request that the HTTP layer refuses."""
     assert isinstance(error, ApiError)  # noqa: S101 - registered for this class alone
-    headers = {"www-authenticate": "Bearer"} if error.status == 401 else None
+    headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(error.retry_after_s)
     return problem(error.status, error.code, error.detail, headers, **error.extra)
 
 

@@ -2,9 +2,10 @@
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
-from api import audit, health, media, metrics, playback, transcoding, webhooks
+from api import audit, health, media, metrics, playback, session, transcoding, webhooks
 from api.audit_schemas import CheckpointOut, LedgerEventOut
 from api.auth import Role
+from api.live import stream
 from api.operations import JSON, Operation
 from api.schemas import (
     Health,
@@ -12,12 +13,14 @@ from api.schemas import (
     MediaOut,
     MediaPage,
     PlaybackOut,
-    RegisteredOut,
     RegisterRequest,
     RetryRequest,
+    SessionOut,
+    SignInRequest,
     StatusOut,
     WebhookAck,
 )
+from api.upload_schemas import RegisteredOut
 from gpu_worker.contract import Report
 
 CREATORS = frozenset({Role.CREATOR})
@@ -26,8 +29,21 @@ READERS = frozenset({Role.CREATOR, Role.AUDITOR, Role.ADMIN})
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
+        "GET", "/api/session", session.read_session,
+        "Who is signed in", {200: SessionOut}, READERS,
+    ),
+    Operation(
+        "POST", "/api/session", session.sign_in,
+        "Sign in as anybody: local trials alone (`DEMO_SIGN_IN`)",
+        {200: SessionOut}, body=SignInRequest, problems=(403, 405), demo=True,
+    ),
+    Operation(
+        "DELETE", "/api/session", session.sign_out,
+        "Sign out: drop the session cookie", {204: None},
+    ),
+    Operation(
         "POST", "/api/media", media.register_media,
-        "Register a file; answers how to upload it. Idempotency-Key honoured",
+        "Register a file; answers how to upload it, large ones in parts. Idempotency-Key honoured",
         {201: RegisteredOut}, CREATORS, RegisterRequest,
         headers={"Idempotency-Key": "The same key and request name the same item again."},
     ),
@@ -52,8 +68,13 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "GET", "/api/media/{media_id}/upload", media.renew_upload,
-        "A fresh upload URL, while the file has not arrived",
+        "Fresh URLs of what is missing, while the file has not arrived",
         {200: RegisteredOut}, CREATORS, problems=(409,),
+    ),
+    Operation(
+        "DELETE", "/api/media/{media_id}/upload", media.abandon_upload,
+        "Give up an upload; what arrived of it is dropped",
+        {200: MediaOut}, CREATORS, problems=(409,),
     ),
     Operation(
         "POST", "/api/media/{media_id}/complete", media.complete_upload,
@@ -80,6 +101,12 @@ OPERATIONS: tuple[Operation, ...] = (
         "Status, outputs and progress; ETag and 304",
         {200: StatusOut, 304: None}, CREATORS,
         headers={"If-None-Match": "The ETag of an earlier answer: 304 if nothing changed."},
+    ),
+    Operation(
+        "GET", "/api/transcoding/events", stream.read_stream,
+        "Status and progress of one's own media as they change (server-sent events)",
+        {200: None}, CREATORS, media_types=(stream.MEDIA_TYPE,), problems=(429,),
+        headers={"Last-Event-ID": "Resume after this event, missing none and getting none twice."},
     ),
     Operation(
         "POST", "/api/transcoding/retry", transcoding.retry_transcoding,

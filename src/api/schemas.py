@@ -7,10 +7,11 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from api.auth import Role
 from domain.events import StoredEvent
 from domain.failure import ErrorCode, advice
 from domain.lifecycle import Status
-from domain.ports import PresignedUpload
+from gpu_worker.contract import CreatorId
 from infra.postgres.reads import ItemRow
 
 
@@ -43,6 +44,20 @@ class RetryRequest(RequestSchema):
     """The item to try again."""
 
     media_id: UUID
+
+
+class SignInRequest(RequestSchema):
+    """Whom to be, where anybody may be anybody."""
+
+    creator: CreatorId = Field(examples=["creator-1"])
+    roles: list[Role] = Field(default=[Role.CREATOR], min_length=1)
+
+
+class SessionOut(Schema):
+    """Who is signed in, and as what."""
+
+    subject: str
+    roles: list[Role]
 
 
 class ErrorOut(Schema):
@@ -107,22 +122,6 @@ class MediaOut(Schema):
     created_at: AwareDatetime
     updated_at: AwareDatetime
     as_of: AsOfOut | None = Field(default=None, description="With `version` or `at` alone.")
-
-
-class UploadOut(Schema):
-    """How to upload: one request with exactly these headers, before the URL expires."""
-
-    method: Literal["PUT"] = "PUT"
-    url: str
-    headers: dict[str, str]
-    expires_at: AwareDatetime
-
-
-class RegisteredOut(Schema):
-    """A registered item. `upload` is null when its file arrived already (a repeated request)."""
-
-    media: MediaOut
-    upload: UploadOut | None
 
 
 class MediaPage(Schema):
@@ -277,11 +276,6 @@ def status_out(row: ItemRow) -> StatusOut:
         progress=ProgressOut(**row.progress._asdict()) if row.progress else None,
         version=row.version,
     )
-
-
-def upload_out(upload: PresignedUpload) -> UploadOut:
-    """A presigned upload as it goes out."""
-    return UploadOut(url=upload.url, headers=upload.headers, expires_at=upload.expires_at)
 
 
 def event_out(stored: StoredEvent) -> EventOut:

@@ -1,30 +1,37 @@
 """Transcoding status and retry."""
 
+from datetime import datetime
+
 from starlette.responses import Response
 
 from api.media import owned
 from api.operations import Call, answer
 from api.schemas import RetryRequest, status_out
 from domain.errors import AccessDenied
-from infra.postgres.reads import ItemRow
 
 CACHE = "private, no-cache"
 
 
 async def read_status(call: Call) -> Response:
     """An item's status and progress; 304 when `If-None-Match` names what it is already."""
+    if offered := call.request.headers.get("if-none-match", ""):
+        state = await call.services.reads.state(call.media_id, call.principal.subject)
+        if state is not None and _matches(offered, _etag(*state)):
+            return Response(status_code=304, headers=_headers(_etag(*state)))
     row = await call.services.reads.item(call.media_id, call.principal.subject)
     if row is None:
         raise AccessDenied(call.media_id)
-    headers = {"etag": _etag(row), "cache-control": CACHE}
-    if _matches(call.request.headers.get("if-none-match", ""), headers["etag"]):
-        return Response(status_code=304, headers=headers)
-    return answer(status_out(row), headers=headers)
+    etag = _etag(row.version, row.progress.updated_at if row.progress else None)
+    return answer(status_out(row), headers=_headers(etag))
 
 
-def _etag(row: ItemRow) -> str:
-    progress = int(row.progress.updated_at.timestamp() * 1e6) if row.progress else 0
-    return f'"{row.version}-{progress:x}"'
+def _headers(etag: str) -> dict[str, str]:
+    return {"etag": etag, "cache-control": CACHE}
+
+
+def _etag(version: int, progress_at: datetime | None) -> str:
+    progress = int(progress_at.timestamp() * 1e6) if progress_at else 0
+    return f'"{version}-{progress:x}"'
 
 
 def _matches(offered: str, etag: str) -> bool:

@@ -35,6 +35,12 @@ class ExpireUpload(NamedTuple):
     now: datetime
 
 
+class AbandonUpload(NamedTuple):
+    """The creator does not want to upload the file any more."""
+
+    now: datetime
+
+
 class RecordSubmission(NamedTuple):
     """RunPod accepted a job."""
 
@@ -102,6 +108,7 @@ Command = (
     RegisterMedia
     | CompleteUpload
     | ExpireUpload
+    | AbandonUpload
     | RecordSubmission
     | RecordStart
     | RecordCompletion

@@ -8,6 +8,7 @@ DomainError
 ├── UploadRefused           what was declared cannot be accepted
 ├── UploadMismatch          the object is not what was declared
 ├── UploadMissing           no object at the registered key
+│   └── UploadIncomplete    parts of it are missing
 ├── IdempotencyKeyReused    the same key with another request
 └── ConcurrencyConflict     somebody else appended first
 TranscoderError             the vendor's API did not take the job
@@ -82,6 +83,20 @@ class UploadMissing(DomainError):
 
     def __init__(self) -> None:
         super().__init__("The file is not in the bucket yet. Upload it, then complete the upload.")
+
+
+class UploadIncomplete(UploadMissing):
+    """Parts of the file are missing."""
+
+    code = "upload_incomplete"
+
+    def __init__(self, missing: int, of: int) -> None:
+        DomainError.__init__(
+            self,
+            f"{missing} of the file's {of} parts are missing. Ask for their URLs "
+            "(GET …/upload), send them, then complete the upload.",
+        )
+        self.missing = missing
 
 
 class UploadMismatch(DomainError):

@@ -90,6 +90,8 @@ def _decide_existing(  # noqa: PLR0911 - one line a command
             return _complete_upload(command, item)
         case c.ExpireUpload(now=now):
             return _expire_upload(now, item)
+        case c.AbandonUpload(now=now):
+            return _abandon_upload(now, item)
         case c.RecordSubmission():
             return _record_submission(command, item)
         case c.RecordStart():
@@ -155,6 +157,16 @@ def _expire_upload(now: datetime, item: MediaItem) -> list[e.Event]:
     if item.status is not Status.UPLOADING or item.deadline is None or now < item.deadline:
         return []
     return [e.UploadExpired(deadline=item.deadline)]
+
+
+def _abandon_upload(now: datetime, item: MediaItem) -> list[e.Event]:
+    if item.status is Status.FAILED and item.etag is None:
+        return []
+    if item.status is not Status.UPLOADING:
+        raise InvalidTransition(item.status, "giving up the upload")
+    # The lifecycle has no other end of an upload: its time is over from now on, and the event's
+    # actor says whose wish that was.
+    return [e.UploadExpired(deadline=now)]
 
 
 def _record_submission(command: c.RecordSubmission, item: MediaItem) -> list[e.Event]:

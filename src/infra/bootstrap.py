@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from domain.ports import EventStore
-from domain.use_cases import Assistants, Dispatch, Outcomes, Reports, Uploads
+from domain.use_cases import Assistants, Dispatch, Outcomes, PartUploads, Reports, Uploads
 from infra.claims import BucketClaims
 from infra.inbox import MessageDesk, own_keys
 from infra.ledger.reader import LedgerReader
@@ -16,8 +16,11 @@ from infra.output_gate import BucketOutputGate
 from infra.postgres.event_store import PostgresEventStore
 from infra.postgres.evidence import PostgresEvidence
 from infra.postgres.inbox import PostgresInbox
+from infra.postgres.live import LiveReads
+from infra.postgres.part_book import PostgresPartBook
 from infra.postgres.pool import Pool, open_pool
-from infra.postgres.reads import MediaReads, ProgressBoard
+from infra.postgres.progress import ProgressBoard
+from infra.postgres.reads import MediaReads
 from infra.postgres.roster import PostgresRoster
 from infra.postgres.work import (
     PROBE_EVERY,
@@ -42,6 +45,7 @@ class Services:
     outbox: PostgresOutbox
     watchlist: PostgresWatchlist
     reads: MediaReads
+    live: LiveReads
     progress: ProgressBoard
     breakers: PostgresBreakers
     deadlines: PostgresDeadlines
@@ -50,6 +54,7 @@ class Services:
     sealer: Sealer
     ledger: LedgerReader
     uploads: Uploads
+    parts: PartUploads
     dispatch: Dispatch
     outcomes: Outcomes
     assistants: Assistants
@@ -90,6 +95,13 @@ def compose(
     outcomes = Outcomes(
         store, transcoder, gate, claims, outbox, watchlist, breakers, evidence, life_s
     )
+    parts = PartUploads(
+        storage.parts(),
+        storage,
+        PostgresPartBook(pool),
+        settings.multipart_threshold_bytes,
+        settings.multipart_part_bytes,
+    )
     upload_window = timedelta(seconds=settings.upload_window_s)
     return Services(
         settings=settings,
@@ -100,6 +112,7 @@ def compose(
         outbox=outbox,
         watchlist=watchlist,
         reads=MediaReads(pool),
+        live=LiveReads(pool),
         progress=ProgressBoard(pool),
         breakers=breakers,
         deadlines=PostgresDeadlines(pool),
@@ -107,7 +120,8 @@ def compose(
         evidence=evidence,
         sealer=Sealer(pool, settings),
         ledger=LedgerReader(pool),
-        uploads=Uploads(store, storage, dispatch, settings.max_upload_bytes, upload_window),
+        uploads=Uploads(store, storage, dispatch, settings.max_upload_bytes, upload_window, parts),
+        parts=parts,
         dispatch=dispatch,
         outcomes=outcomes,
         assistants=Assistants(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     disable_created_metrics,
     generate_latest,
 )
@@ -97,12 +98,28 @@ COUNTS = (
         "Webhooks whose signature or token did not verify, since this process began.",
         "`worker` grows while files are worked on: a worker has another `WEBHOOK_SECRET`",
     ),
+    Figure(
+        "streams_open", "", "Event streams of this process.", "near `STREAMS_PER_PROCESS`: add one"
+    ),
+    Figure(
+        "streams_dropped_total",
+        "reason",
+        "Event streams that were ended or refused, since this process began.",
+        "`slow` grows: clients do not read; `full` or `many` grow: raise the limits of streams",
+    ),
 )
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 _counts = CollectorRegistry()
-(REFUSED,) = (Counter(PREFIX + c.name, c.meaning, [c.label], registry=_counts) for c in COUNTS)
+_refused, _open, _dropped = COUNTS
+REFUSED = Counter(PREFIX + _refused.name, _refused.meaning, [_refused.label], registry=_counts)
 """Webhooks refused by this process, by channel."""
+STREAMS_OPEN = Gauge(PREFIX + _open.name, _open.meaning, registry=_counts)
+"""Event streams of this process."""
+STREAMS_DROPPED = Counter(
+    PREFIX + _dropped.name, _dropped.meaning, [_dropped.label], registry=_counts
+)
+"""Event streams ended (`slow`) or refused (`many` of a creator, `full`) by this process."""
 
 
 class Measured(NamedTuple):

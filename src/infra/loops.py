@@ -6,6 +6,7 @@ reconciler  asks RunPod about jobs whose end nobody reported
 assistants  calls jobs that help with long films, and dismisses them
 prober      tries again what paused dispatch
 sweeper     ends states that have outlived their deadline
+tidier      gives up parts of uploads that are over
 sealer      gives committed events their place in the ledger, and signs it
 checker     compares projected rows with their histories, some at a time
 """
@@ -27,6 +28,7 @@ IDLE_S = 1.0
 SEALER_IDLE_S = 0.2
 """How much later than a commit the ledger's readers may see it."""
 CHECKER_IDLE_S = 10.0
+TIDIER_IDLE_S = 5.0
 AFTER_ERROR_S = 5.0
 SWEEP_BATCH = 100
 
@@ -92,6 +94,11 @@ async def sweep_once(services: Services) -> bool:
     return len(found) == SWEEP_BATCH and any(ended)
 
 
+async def tidy_once(services: Services) -> bool:
+    """Give up what arrived in parts and nobody will join; whether more may wait."""
+    return await services.parts.tidy()
+
+
 async def seal_once(services: Services) -> bool:
     """Seal a batch of events; whether more may wait."""
     return await services.sealer.seal_once()
@@ -139,6 +146,7 @@ LOOPS = (
     Loop("assistants", assistants_once, IDLE_S),
     Loop("prober", probe_once, IDLE_S),
     Loop("sweeper", sweep_once, IDLE_S),
+    Loop("tidier", tidy_once, TIDIER_IDLE_S),
     Loop("sealer", seal_once, SEALER_IDLE_S),
     Loop("checker", check_once, CHECKER_IDLE_S),
 )

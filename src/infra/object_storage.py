@@ -1,20 +1,21 @@
 """The bucket over its S3 API (Cloudflare R2, SeaweedFS, S3)."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import aioboto3
-import aiohttp
 from aiobotocore.config import AioConfig
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from domain.errors import StorageUnavailable
 from domain.ports import FoundObject, PresignedUpload
+from infra.bucket_errors import code_of, translated
 from infra.fault_points import reach
+from infra.part_storage import S3PartStorage
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class S3ObjectStorage:
         A second PUT is answered 412, so a URL that leaked cannot replace what was checked.
         """
         expires_at = datetime.now(UTC) + timedelta(seconds=self._upload_url_ttl_s)
-        with _translated():
+        with translated():
             url = await self._client.generate_presigned_url(
                 "put_object",
                 Params={
@@ -89,20 +90,24 @@ class S3ObjectStorage:
         }
         return PresignedUpload(url, headers, expires_at)
 
+    def parts(self) -> S3PartStorage:
+        """The same bucket, for uploads in parts."""
+        return S3PartStorage(self._client, self._bucket, self._upload_url_ttl_s)
+
     async def presign_get(self, key: str, ttl_s: int) -> str:
         """A signed GET of `key`, good for `ttl_s` seconds."""
-        with _translated():
+        with translated():
             return await self._client.generate_presigned_url(
                 "get_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=ttl_s
             )
 
     async def head(self, key: str) -> FoundObject | None:
         """What is at `key`, or None."""
-        with _translated():
+        with translated():
             try:
                 found = await self._client.head_object(Bucket=self._bucket, Key=key)
             except ClientError as error:
-                if _code(error) not in _MISSING:
+                if code_of(error) not in _MISSING:
                     raise
                 # An answer to HEAD has no body to tell a missing object from a missing bucket.
                 await self._client.head_bucket(Bucket=self._bucket)
@@ -118,7 +123,7 @@ class S3ObjectStorage:
 
     async def read_aged(self, key: str, max_bytes: int) -> AgedObject | None:
         """The object's bytes and age, or None. `ObjectTooLarge` beyond `max_bytes`."""
-        with _translated():
+        with translated():
             if (found := await self._get(key)) is None:
                 return None
             async with found["Body"] as body:
@@ -128,7 +133,7 @@ class S3ObjectStorage:
 
     async def sha256(self, key: str) -> str | None:
         """The SHA-256 of the object's bytes in hex, read in chunks; or None."""
-        with _translated():
+        with translated():
             if (found := await self._get(key)) is None:
                 return None
             digest, body = hashlib.sha256(), found["Body"]
@@ -141,13 +146,13 @@ class S3ObjectStorage:
         try:
             return await self._client.get_object(Bucket=self._bucket, Key=key)
         except ClientError as error:
-            if _code(error) in _MISSING:
+            if code_of(error) in _MISSING:
                 return None
             raise
 
     async def listing(self, prefix: str) -> AsyncIterator[ListedObject]:
         """Every object under `prefix`."""
-        with _translated():
+        with translated():
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=prefix
             )
@@ -157,23 +162,13 @@ class S3ObjectStorage:
 
     async def probe(self) -> None:
         """Write a small object, as workers must be able to. `StorageUnavailable` if that fails."""
-        with _translated():
+        with translated():
             await self._client.put_object(Bucket=self._bucket, Key=PROBE_KEY, Body=b"probe")
 
     async def ping(self) -> None:
         """`StorageUnavailable` unless the bucket is there and lets us in."""
-        with _translated():
+        with translated():
             await self._client.head_bucket(Bucket=self._bucket)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        raise StorageUnavailable(f"the bucket answered {_code(error)}") from error
-    except (BotoCoreError, aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise StorageUnavailable(f"the bucket did not answer: {type(error).__name__}") from error
 
 
 def _age_s(found: "GetObjectOutputTypeDef") -> float:
@@ -181,10 +176,6 @@ def _age_s(found: "GetObjectOutputTypeDef") -> float:
     if told is None:
         raise StorageUnavailable("the bucket does not tell the time")
     return (parsedate_to_datetime(told) - found["LastModified"]).total_seconds()
-
-
-def _code(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "unknown")
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from pydantic import (
 
 from gpu_worker.contract import MOST_ASSISTANTS
 from gpu_worker.signature import decode_secret
+from infra.addresses import database_on_this_machine, on_this_machine
 
 
 class SettingsInvalid(Exception):
@@ -129,7 +130,19 @@ class Settings(BaseModel):
     jwt_issuer: NonEmpty = Field(default="codex-media", description="Required `iss`.")
     jwt_audience: NonEmpty = Field(default="codex-media", description="Required `aud`.")
     max_upload_bytes: int = Field(
-        default=5 * 1024**3, gt=0, le=5 * 1024**3, description="Largest file; a PUT takes 5 GiB."
+        default=5 * 1024**3, gt=0, le=5 * 1024**4, description="Largest file."
+    )
+    multipart_threshold_bytes: int = Field(
+        default=64 * 1024**2,
+        ge=0,
+        le=5 * 1024**3,
+        description="Files beyond it are sent in parts; a single PUT takes 5 GiB.",
+    )
+    multipart_part_bytes: int = Field(
+        default=16 * 1024**2,
+        ge=5 * 1024**2,
+        le=5 * 1024**3,
+        description="Least size of a part; larger where a file would have more than 1,000.",
     )
     upload_window_s: int = Field(default=86_400, gt=0, description="Time for an upload to arrive.")
     upload_url_ttl_s: int = Field(
@@ -171,6 +184,16 @@ class Settings(BaseModel):
     webhook_connections: int = Field(
         default=4, gt=0, description="Beside those, kept for webhooks and `/readyz`."
     )
+    streams_per_creator: int = Field(
+        default=20, gt=0, description="Event streams of one creator at once, of one process."
+    )
+    streams_per_process: int = Field(
+        default=2_000, gt=0, description="Event streams of one process at once."
+    )
+    demo_sign_in: bool = Field(
+        default=False,
+        description="Let anybody sign in as anybody. Only where every address is this machine's.",
+    )
     log_level: NonEmpty = Field(default="INFO", description="Least level that is logged.")
 
     @model_validator(mode="after")
@@ -181,7 +204,24 @@ class Settings(BaseModel):
             raise ValueError("JWT_SECRET needs at least 32 bytes (RFC 7518, 3.2)")
         if self.execution_timeout_s > self.transcoding_window_s:
             raise ValueError("EXECUTION_TIMEOUT_S exceeds TRANSCODING_WINDOW_S")
+        if self.demo_sign_in and (elsewhere := self._not_of_this_machine()):
+            raise ValueError(
+                "DEMO_SIGN_IN lets anybody in and is for trying out on one machine. "
+                f"Leave it out: {', '.join(elsewhere)} are not of such a trial"
+            )
         return self
+
+    def _not_of_this_machine(self) -> list[str]:
+        """Settings that only a service has that others depend on."""
+        addresses = {
+            "PUBLIC_APP_URL": self.public_app_url,
+            "R2_ENDPOINT": self.r2_endpoint,
+            "RUNPOD_BASE_URL": self.runpod_base_url,
+        }
+        found = [name for name, url in addresses.items() if not on_this_machine(url)]
+        if not database_on_this_machine(self.database_url.get_secret_value()):
+            found.append("DATABASE_URL")
+        return [*found, "JWKS_URL"] if self.jwks_url else found
 
     @property
     def webhook_keys(self) -> tuple[str, ...]:

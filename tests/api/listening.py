@@ -8,6 +8,7 @@ import httpx
 import uvicorn
 
 from api.app import create_app
+from api.cli.server import Server
 from infra.bootstrap import open_services
 from infra.settings import Settings
 
@@ -19,7 +20,7 @@ def serving(settings: Settings, port: int) -> Iterator[None]:
     """uvicorn in a thread, until the end of the block."""
     app = create_app(settings, open_services(settings))
     config = uvicorn.Config(app, port=port, ws="none", log_level="warning", access_log=False)
-    server = uvicorn.Server(config)
+    server = Server(config, app)
     thread = Thread(target=server.run, name="uvicorn")
     thread.start()
     try:

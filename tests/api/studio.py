@@ -10,7 +10,8 @@ from botocore.client import BaseClient
 
 from api.auth import Role
 from api.cli.place import mint_token
-from api.schemas import RegisteredOut, StatusOut, UploadOut
+from api.schemas import StatusOut
+from api.upload_schemas import PartsUploadOut, RegisteredOut, UploadOut
 from domain.media import attempt_id
 from domain.read_model import project_history
 from tests.api.gpu import Gpu, Job
@@ -73,9 +74,9 @@ class Studio:
         self.media.append(registered.media.id)
         return registered
 
-    async def put(self, upload: UploadOut | None, body: bytes) -> httpx.Response:
+    async def put(self, upload: UploadOut | PartsUploadOut | None, body: bytes) -> httpx.Response:
         """Send `body` to the bucket as the service said."""
-        assert upload is not None
+        assert isinstance(upload, UploadOut)
         return await self.service.network.put(upload.url, content=body, headers=upload.headers)
 
     async def uploaded(self, clip: Clip = VIDEO) -> UUID:

@@ -72,10 +72,10 @@ async def test_missing_foreign_and_impossible_items_answer_alike(
     assert len({tuple(sorted(answer.headers.items())) for answer in answers}) == 1
 
 
-async def test_only_probes_webhooks_and_capability_urls_need_no_role() -> None:
+async def test_only_probes_webhooks_capability_urls_and_signing_in_and_out_need_no_role() -> None:
     open_to_all = {operation.path for operation in OPERATIONS if not operation.roles}
 
     allowed = re.compile(
-        r"/livez|/readyz|/metrics|/openapi\.json|/api/transcoding/webhook.*|.*\{token\}.*"
+        r"/livez|/readyz|/metrics|/openapi\.json|/api/session|/api/transcoding/webhook.*|.*\{token\}.*"
     )
     assert [path for path in open_to_all if not allowed.fullmatch(path)] == []

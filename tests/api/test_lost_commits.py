@@ -13,7 +13,7 @@ import httpx
 import pytest
 from botocore.client import BaseClient
 
-from api.schemas import UploadOut
+from api.upload_schemas import UploadOut
 from infra.settings import load
 from tests.api.gpu import failure
 from tests.api.service import running

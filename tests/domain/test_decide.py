@@ -6,7 +6,7 @@ import pytest
 
 from domain import commands as c
 from domain.errors import InvalidTransition, RetryRefused, TranscodingRunning
-from domain.events import Event
+from domain.events import Event, UploadExpired
 from domain.failure import ErrorCode
 from domain.lifecycle import Status
 from domain.media import decide, fold
@@ -27,6 +27,7 @@ COMMANDS: dict[str, c.Command] = {
     "register": f.register_media(),
     "complete upload": f.complete_upload(),
     "expire upload": f.expire_upload(),
+    "abandon upload": c.AbandonUpload(f.NOW),
     "record submission": f.record_submission(job="job-new-u1"),
     "record start": f.record_start(),
     "record completion": f.record_completion(),
@@ -38,6 +39,11 @@ NOTHING: Outcome = ()
 OUTCOMES: dict[tuple[str, str], Outcome] = {
     ("complete upload", "uploading"): (f.upload_completed(), f.transcoding_requested()),
     ("expire upload", "uploading"): (f.upload_expired(),),
+    ("abandon upload", "uploading"): (UploadExpired(deadline=f.NOW),),
+    ("abandon upload", "uploaded"): InvalidTransition,
+    ("abandon upload", "transcoding"): InvalidTransition,
+    ("abandon upload", "ready"): InvalidTransition,
+    ("abandon upload", "failed"): InvalidTransition,
     ("retry", "uploading"): RetryRefused,
     ("retry", "uploaded"): RetryRefused,
     ("record submission", "transcoding"): (f.transcoding_submitted(job="job-new-u1"),),
@@ -99,6 +105,10 @@ def test_completing_an_expired_upload_is_refused() -> None:
 def test_an_upload_does_not_expire_before_its_deadline() -> None:
     early = f.UPLOAD_DEADLINE - timedelta(microseconds=1)
     given(*f.uploading()).when(f.expire_upload(early)).then_nothing()
+
+
+def test_an_upload_is_given_up_once() -> None:
+    given(*f.expired()).when(c.AbandonUpload(f.NOW)).then_nothing()
 
 
 def test_an_upload_expires_once() -> None:

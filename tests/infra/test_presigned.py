@@ -4,14 +4,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 import pytest
 import pytest_asyncio
 
 from domain.errors import StorageUnavailable
-from domain.ports import PresignedUpload
-from infra.embedded.object_store import BucketKeys, ObjectStore, start_object_store
+from domain.ports import PartUpload, PresignedUpload
+from infra.embedded.object_store import BucketKeys, ObjectStore, allow_pages, start_object_store
 from infra.embedded.supervisor import Supervisor
 from infra.object_storage import S3ObjectStorage, open_storage
 from infra.settings import load
@@ -121,6 +122,66 @@ async def test_presigned_get_serves_the_object_and_nothing_else(signed: S3Object
     assert (answer.status_code, answer.content) == (200, BODY)
     assert (await get(url.replace("a/read", KEY))).status_code == 403
     assert (await get(url.split("?")[0])).status_code == 403
+
+
+PART = 5 * 1024 * 1024
+SIZES = {1: PART, 2: len(BODY)}
+
+
+async def begun(storage: S3ObjectStorage, key: str) -> tuple[PartUpload, dict[int, str]]:
+    """An upload of two parts."""
+    upload_id = await storage.parts().begin(key, "video/mp4")
+    upload = PartUpload(uuid4(), upload_id, key, PART)
+    return upload, (await storage.parts().presign(upload, SIZES))[0]
+
+
+async def put_part(url: str, body: bytes) -> int:
+    """The status of a part as a browser would send it."""
+    async with httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as client:
+        return (await client.put(url, content=body)).status_code
+
+
+async def test_f22_a_part_takes_its_own_size_and_nothing_else(signed: S3ObjectStorage) -> None:
+    upload, urls = await begun(signed, "a/parts")
+    assert await put_part(urls[2], BODY + b"x") == 403
+    assert await put_part(urls[2], BODY[1:]) == 403
+    assert await put_part(urls[2].replace("partNumber=2", "partNumber=3"), BODY) == 403
+    assert await signed.parts().found(upload) == {}
+    await signed.parts().abort(upload)
+    assert await put_part(urls[2], BODY) == 404
+    await signed.parts().abort(upload)
+
+
+async def test_f24_joined_twice_at_once_there_is_one_file_and_no_part_changes_it(
+    signed: S3ObjectStorage,
+) -> None:
+    upload, urls = await begun(signed, "a/joined")
+    parts = signed.parts()
+    assert await put_part(urls[1], b"x" * PART) == 200
+    assert await put_part(urls[2], BODY) == 200
+    found = await parts.found(upload)
+    assert found is not None
+    assert {number: part.size for number, part in found.items()} == SIZES
+    assert any(await asyncio.gather(*(parts.join(upload, found) for _ in range(4))))
+    there = await signed.head("a/joined")
+    assert there is not None
+    assert (there.size, there.content_type) == (PART + len(BODY), "video/mp4")
+    assert await parts.found(upload) is None
+    assert await put_part(urls[2], BODY[::-1]) == 404
+    assert await signed.head("a/joined") == there
+
+
+async def test_the_local_store_lets_our_pages_upload(seaweed: ObjectStore) -> None:
+    url = f"{seaweed.endpoint}/{seaweed.bucket}/{KEY}"
+    asked = {"origin": "http://127.0.0.1:8000", "access-control-request-method": "PUT"}
+    asked["access-control-request-headers"] = "content-type,if-none-match"
+    await allow_pages(seaweed, KEYS, [asked["origin"]])
+    async with httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as client:
+        allowed = await client.options(url, headers=asked)
+        refused = await client.options(url, headers=asked | {"origin": "https://evil.test"})
+    assert allowed.headers["access-control-allow-origin"] in {"*", asked["origin"]}
+    assert "PUT" in allowed.headers["access-control-allow-methods"]
+    assert "access-control-allow-origin" not in refused.headers
 
 
 async def test_wrong_keys_are_an_unavailable_bucket(seaweed: ObjectStore) -> None:

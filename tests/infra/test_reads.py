@@ -8,7 +8,8 @@ import pytest
 from domain.lifecycle import Status
 from infra.postgres.event_store import PostgresEventStore
 from infra.postgres.pool import Pool
-from infra.postgres.reads import Cursor, MediaReads, ProgressBoard
+from infra.postgres.progress import ProgressBoard
+from infra.postgres.reads import Cursor, MediaReads
 from tests import factories as f
 from tests.infra import lives
 from tests.infra.lives import append, live

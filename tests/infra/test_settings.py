@@ -29,7 +29,7 @@ WRONG = {
     ),
     "LEDGER_CHECKPOINT_EVENTS": ("0",),
     "LEDGER_CHECKPOINT_S": ("-1",),
-    "MAX_UPLOAD_BYTES": ("0", str(5 * 1024**3 + 1), "much"),
+    "MAX_UPLOAD_BYTES": ("0", str(5 * 1024**4 + 1), "much"),
     "UPLOAD_WINDOW_S": ("0", "-1", "1.5"),
     "UPLOAD_URL_TTL_S": ("604801",),
     "PLAYBACK_URL_TTL_S": ("0",),

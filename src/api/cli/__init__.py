@@ -141,7 +141,7 @@ def serve(
 
 @app.command()
 def work() -> None:
-    """Run dispatcher, reconciler, sweeper and sealer (any number of replicas)."""
+    """Run dispatcher, reconciler, sweeper, tidier and sealer (any number of replicas)."""
     from api.cli import server
     from infra.settings import load
 
@@ -188,9 +188,14 @@ def transcode(
     os.execv(sys.executable, argv)  # noqa: S606 - our own program, no shell
 
 
-@app.command(epilog="Example: `codex-media upload holiday.mp4`")
+@app.command(
+    epilog="Examples: `codex-media upload film.mp4` · `codex-media upload film.mp4 --resume ID`"
+)
 def upload(
     file: File,
+    resume: Annotated[
+        UUID | None, typer.Option(metavar="ID", help="Send what is missing of this item's file.")
+    ] = None,
     data: Data = None,
     creator: Creator = None,
     content_type: ContentType = None,
@@ -205,7 +210,7 @@ def upload(
     with told(as_json=as_json):
         chosen = examine(file, content_type)
         with place.client(data, creator) as client:
-            outcome = local.carry_through(client, chosen)
+            outcome = local.carry_through(client, chosen, resume)
     if as_json:
         output.print_json(outcome.as_json())
     else:

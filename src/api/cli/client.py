@@ -1,8 +1,7 @@
 """A small typed client of our own HTTP API, used by the command line."""
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -16,18 +15,16 @@ from api.schemas import (
     HistoryOut,
     MediaOut,
     PlaybackOut,
-    RegisteredOut,
     RegisterRequest,
     StatusOut,
-    UploadOut,
 )
+from api.upload_schemas import RegisteredOut
 from domain.lifecycle import Status
+from infra.addresses import LOOPBACK
 
-CHUNK_BYTES = 256 * 1024
 POLL_S = 0.5
 FINAL = {Status.READY, Status.FAILED}
 TIMEOUT = httpx.Timeout(15.0, connect=5.0)
-UPLOAD_TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 
 
 class ServiceRefused(Exception):
@@ -43,9 +40,6 @@ class ServiceUnreachable(Exception):
     """The service, or the bucket, did not answer."""
 
     code = "unreachable"
-
-
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def proxied(url: str) -> bool:
@@ -83,23 +77,14 @@ class MediaClient:
         )
         return RegisteredOut.model_validate_json(answer.content)
 
-    def put(self, file: Path, upload: UploadOut, sent: Callable[[int], None]) -> None:
-        """Send `file` to the bucket; `sent` is told the bytes of each chunk."""
-        try:
-            answer = httpx.put(
-                upload.url,
-                content=_chunks(file, sent),
-                headers=upload.headers,
-                timeout=UPLOAD_TIMEOUT,
-                trust_env=proxied(upload.url),
-            )
-        except httpx.HTTPError as error:
-            raise ServiceUnreachable(f"The bucket did not answer: {error}") from None
-        # 412: an earlier try arrived after all, and the URL never overwrites.
-        if answer.status_code not in {200, 201, 204, 412}:
-            raise ServiceRefused(
-                answer.status_code, "upload_refused", f"The bucket answered {answer.status_code}."
-            )
+    def renew(self, media_id: UUID) -> RegisteredOut:
+        """The item, and what is missing of its file."""
+        answer = self._call("GET", f"/api/media/{media_id}/upload")
+        return RegisteredOut.model_validate_json(answer.content)
+
+    def media(self, media_id: UUID) -> MediaOut:
+        """The item."""
+        return MediaOut.model_validate_json(self._call("GET", f"/api/media/{media_id}").content)
 
     def complete(self, media_id: UUID) -> MediaOut:
         """Say that the upload is there."""
@@ -146,13 +131,6 @@ class MediaClient:
         if answer.is_success:
             return answer
         raise _refusal(answer)
-
-
-def _chunks(file: Path, sent: Callable[[int], None]) -> Iterator[bytes]:
-    with file.open("rb") as source:
-        while chunk := source.read(CHUNK_BYTES):
-            yield chunk
-            sent(len(chunk))
 
 
 def _refusal(answer: httpx.Response) -> ServiceRefused:

@@ -13,6 +13,7 @@ import asyncpg
 import httpx
 
 from api.cli import output, place
+from api.cli.client import proxied
 from domain.errors import StorageUnavailable, TranscoderError
 from infra.object_storage import open_storage
 from infra.postgres.migrations import require_current
@@ -71,6 +72,7 @@ async def _service_findings(settings: Settings) -> list[Finding]:
     return [
         await _finding("database", lambda: _database(settings)),
         await _finding("bucket", lambda: _bucket(settings)),
+        await _finding("bucket CORS", lambda: _cors(settings)),
         await _finding("RunPod", lambda: _runpod(settings)),
         await _finding("webhook URL", lambda: _webhook(settings)),
     ]
@@ -109,6 +111,28 @@ async def _bucket(settings: Settings) -> str:
     async with open_storage(settings) as storage:
         await storage.ping()
     return f"{settings.r2_bucket} at {settings.r2_endpoint}"
+
+
+async def _cors(settings: Settings) -> str:
+    """Asks the bucket as a browser does before a page of ours may upload to it."""
+    parts = urlsplit(settings.public_app_url)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    asked = {
+        "origin": origin,
+        "access-control-request-method": "PUT",
+        "access-control-request-headers": "content-type,if-none-match",
+    }
+    url = f"{settings.r2_endpoint}/{settings.r2_bucket}/probes/write"
+    async with httpx.AsyncClient(timeout=5.0, trust_env=proxied(url)) as http:
+        answer = await http.options(url, headers=asked)
+    allowed = answer.headers.get("access-control-allow-origin")
+    methods = answer.headers.get("access-control-allow-methods", "").upper()
+    if allowed not in {"*", origin} or "PUT" not in methods:
+        raise Unfit(
+            f"browsers on {origin} may not upload to the bucket: add the CORS rule of "
+            "docs/production.md"
+        )
+    return f"pages of {origin} may upload"
 
 
 async def _runpod(settings: Settings) -> str:

@@ -9,16 +9,20 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
+from uuid import UUID
 
 import httpx
 
 from api.auth import Role
 from api.cli import DEFAULT_DATA, output, trial
-from api.cli.client import MediaClient
-from api.cli.file import MediaFile
+from api.cli.client import MediaClient, ServiceUnreachable
+from api.cli.file import MediaFile, UnusableFile
 from api.cli.place import DEMO_CREATOR, RUNNING, TOKEN_LIFE, mint_token, write_running
+from api.cli.sending import send
 from api.schemas import HistoryOut, PlaybackOut, StatusOut
+from api.upload_schemas import PartsUploadOut, RegisteredOut, UploadOut
 from domain.lifecycle import Status
+from infra.embedded.object_store import BucketKeys, allow_pages
 from infra.embedded.ports import free_port
 from infra.embedded.runpod_chaos import ChaosPlan
 from infra.embedded.runpod_local import RunpodEndpoint
@@ -63,8 +67,12 @@ async def running_service(
     """The embedded parts, the API and the loops, all ready; and the service's variables."""
     async with embedded_stack(data, options) as stack:
         address = port or free_port()
-        environ = {**stack.environ, "PUBLIC_APP_URL": f"http://127.0.0.1:{address}"}
+        own = {"PUBLIC_APP_URL": f"http://127.0.0.1:{address}", "DEMO_SIGN_IN": "true"}
+        environ = {**stack.environ, **own}
         await migrate(environ["DATABASE_URL"])
+        keys = BucketKeys(environ["R2_ACCESS_KEY_ID"], environ["R2_SECRET_ACCESS_KEY"])
+        hosts = ("127.0.0.1", "localhost")
+        await allow_pages(stack.object_store, keys, [f"http://{host}:{address}" for host in hosts])
         program = (sys.executable, "-m", "api.cli")
         api = ChildSpec("api", (*program, "serve", "--port", str(address)), environ)
         loops = ChildSpec("work", (*program, "work"), environ)
@@ -87,20 +95,48 @@ async def _is_ready(http: httpx.AsyncClient) -> bool:
         return False
 
 
-def carry_through(client: MediaClient, file: MediaFile) -> Outcome:
-    """Upload `file` and follow it to its end, with progress on stderr."""
+def carry_through(client: MediaClient, file: MediaFile, resume: UUID | None = None) -> Outcome:
+    """Upload `file` and follow it to its end, with progress on stderr.
+
+    With `resume`, as that item's, and only what is missing of it.
+    """
     started = time.monotonic()
-    registered = client.register(file)
+    registered = _resumed(client, file, resume) if resume else client.register(file)
     media_id = registered.media.id
     if registered.upload is not None:
-        with output.upload_bar(file.path.name, file.size) as sent:
-            client.put(file.path, registered.upload, sent)
+        _send(client, media_id, file, registered.upload)
     client.complete(media_id)
     status = follow(client, client.status(media_id))
     elapsed_s = time.monotonic() - started
     ready = status.status is Status.READY
     playback = client.playback(media_id) if ready else None
     return Outcome(status, client.history(media_id), playback, elapsed_s)
+
+
+def _resumed(client: MediaClient, file: MediaFile, media_id: UUID) -> RegisteredOut:
+    media = client.media(media_id)
+    if (media.file_name, media.size) != (file.path.name, file.size):
+        raise UnusableFile(
+            f"{media_id} waits for {media.file_name} of {media.size} bytes; "
+            f"{file.path.name} of {file.size} bytes is another file."
+        )
+    if media.status is Status.UPLOADING:
+        return client.renew(media_id)
+    return RegisteredOut(media=media, upload=None)
+
+
+def _send(
+    client: MediaClient, media_id: UUID, file: MediaFile, upload: UploadOut | PartsUploadOut
+) -> None:
+    try:
+        with output.upload_bar(file.path.name, file.size) as sent:
+            if isinstance(upload, PartsUploadOut):
+                sent(file.size - sum(part.size for part in upload.parts))
+            send(client, media_id, file.path, upload, sent)
+    except (KeyboardInterrupt, ServiceUnreachable):
+        again = f"codex-media upload {shlex.quote(str(file.path))} --resume {media_id}"
+        output.err.print(f"Interrupted. To go on: {again}", soft_wrap=True, highlight=False)
+        raise
 
 
 def follow(client: MediaClient, status: StatusOut) -> StatusOut:

@@ -3,14 +3,13 @@
 import json
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-import jwt
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from api.auth import Role
+from api.auth import Role, sign_token
 from api.cli import DEFAULT_DATA
 from api.cli.client import MediaClient
 from gpu_worker.contract import CreatorId
@@ -76,16 +75,7 @@ def mint_token(settings: Settings, subject: str, roles: list[Role], life: timede
         raise CreatorInvalid(
             f"{subject!r} is no creator id: up to 64 letters, digits, _ and -, no _ or - first"
         ) from None
-    now = datetime.now(UTC)
-    claims = {
-        "sub": subject,
-        "roles": [role.value for role in roles],
-        "iss": settings.jwt_issuer,
-        "aud": settings.jwt_audience,
-        "iat": now,
-        "exp": now + life,
-    }
-    return jwt.encode(claims, settings.jwt_secret.get_secret_value(), algorithm="HS256")
+    return sign_token(settings, settings.jwt_secret, subject, roles, life)
 
 
 def client(data: Path | None, creator: str | None = None) -> MediaClient:

@@ -3,14 +3,17 @@
 import asyncio
 import logging
 import signal
+import socket
 
 import uvicorn
+from starlette.applications import Starlette
 
 from api.app import create_app
+from infra.addresses import LOOPBACK
 from infra.bootstrap import open_services
 from infra.loops import run_loops
 from infra.postgres.migrations import migrate
-from infra.settings import Settings
+from infra.settings import Settings, SettingsInvalid
 
 KEEP_ALIVE_S = 30
 DRAIN_S = 3
@@ -27,9 +30,13 @@ def configure_logging(settings: Settings) -> None:
 
 def serve(settings: Settings, host: str, port: int) -> None:
     """Serve the API until told to stop; open requests get `DRAIN_S` seconds to end."""
+    if settings.demo_sign_in and host not in LOOPBACK:
+        raise SettingsInvalid(
+            f"DEMO_SIGN_IN lets anybody in: `--host {host}` would let others reach it"
+        )
     configure_logging(settings)
     app = create_app(settings, open_services(settings))
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=host,
         port=port,
@@ -39,10 +46,24 @@ def serve(settings: Settings, host: str, port: int) -> None:
         timeout_graceful_shutdown=DRAIN_S,
         server_header=False,
     )
+    Server(config, app).run()
+
+
+class Server(uvicorn.Server):
+    """uvicorn that ends event streams before it waits for requests to end: they never would."""
+
+    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop in order."""
+        self._app.state.hub.end_all()
+        await super().shutdown(sockets)
 
 
 def work(settings: Settings) -> None:
-    """Run dispatcher, reconciler and sweeper until told to stop."""
+    """Run the loops until told to stop."""
     configure_logging(settings)
     asyncio.run(_work(settings))
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from api.cli import output
 from api.cli.client import FINAL, MediaClient
 from api.cli.file import MediaFile
+from api.cli.sending import send
 from api.schemas import EventOut, HistoryOut, StatusOut
 from domain.lifecycle import Status
 from domain.media import MAX_JOBS_PER_ATTEMPT
@@ -157,7 +158,8 @@ def _carry_all(
 def _upload(client: MediaClient, file: MediaFile, place: int, tell: Told) -> UUID:
     registered = client.register(file)
     if registered.upload is not None:
-        client.put(file.path, registered.upload, lambda _: None)
+        media_id, upload = registered.media.id, registered.upload
+        send(client, media_id, file.path, upload, lambda _: None)
     client.complete(registered.media.id)
     tell("uploaded", place + 1)
     return registered.media.id

@@ -1,6 +1,7 @@
 """What the service does, in terms of its ports: each use case readable from top to bottom.
 
-    Uploads   register · renew · complete · expire
+    Uploads   register · renew · complete · abandon · expire
+    PartUploads  offer · join · tidy
     Dispatch  send at once · send · retry
     Outcomes  started · failed · completed · reconcile · expire
     Reports   by worker · by vendor
@@ -12,7 +13,17 @@ Reads of the projection are not here: they go straight to SQL.
 from domain.use_cases.assistants import Assistants
 from domain.use_cases.dispatch import Dispatch
 from domain.use_cases.outcomes import Outcomes
+from domain.use_cases.parts import PartUploads
 from domain.use_cases.reports import Reports
 from domain.use_cases.uploads import Registered, Registration, Uploads
 
-__all__ = ["Assistants", "Dispatch", "Outcomes", "Registered", "Registration", "Reports", "Uploads"]
+__all__ = [
+    "Assistants",
+    "Dispatch",
+    "Outcomes",
+    "PartUploads",
+    "Registered",
+    "Registration",
+    "Reports",
+    "Uploads",
+]

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4, uuid5
 
-from domain.commands import CompleteUpload, ExpireUpload, RegisterMedia
+from domain.commands import AbandonUpload, CompleteUpload, ExpireUpload, RegisterMedia
 from domain.errors import (
     IdempotencyKeyReused,
     InvalidTransition,
@@ -19,9 +19,10 @@ from domain.events import Context, MediaType
 from domain.handler import handle
 from domain.lifecycle import Status
 from domain.media import MediaItem
-from domain.ports import EventStore, ObjectStorage, PresignedUpload
+from domain.ports import EventStore, ObjectStorage, PresignedParts, PresignedUpload
 from domain.use_cases.access import load_item, load_owned, system
 from domain.use_cases.dispatch import Dispatch
+from domain.use_cases.parts import PartUploads
 
 _CONTENT_TYPE = re.compile(r"(?P<kind>video|audio)/[a-z0-9][a-z0-9.+-]*")
 """In lower case. It becomes a signed header, so nothing else may be in it."""
@@ -47,7 +48,7 @@ class Registered(NamedTuple):
 
     media_id: UUID
     item: MediaItem
-    upload: PresignedUpload | None
+    upload: PresignedUpload | PresignedParts | None
     """None when the upload is over (a repeated request)."""
 
 
@@ -61,9 +62,11 @@ class Uploads:
     max_bytes: int
     window: timedelta
     """How long a registered file may take to arrive."""
+    parts: PartUploads | None = None
+    """None: every file is sent in one piece."""
 
     async def register(self, wanted: Registration, context: Context) -> Registered:
-        """Announce a file and get a presigned PUT for it.
+        """Announce a file and learn how to send it: a presigned PUT, or several of its parts.
 
         Raises `UploadRefused` for a size or type we cannot take, `IdempotencyKeyReused` when the
         same key came with another request.
@@ -86,7 +89,7 @@ class Uploads:
             wanted.size,
         ):
             raise IdempotencyKeyReused
-        return Registered(media_id, item, await self._presign(item))
+        return Registered(media_id, item, await self._presign(media_id, item))
 
     def _accepted_type(self, wanted: Registration) -> MediaType:
         known = _CONTENT_TYPE.fullmatch(wanted.content_type)
@@ -100,15 +103,19 @@ class Uploads:
             )
         return MediaType(known["kind"])
 
-    async def _presign(self, item: MediaItem) -> PresignedUpload | None:
+    async def _presign(
+        self, media_id: UUID, item: MediaItem
+    ) -> PresignedUpload | PresignedParts | None:
         if item.status is not Status.UPLOADING:
             return None
+        if self.parts is not None and (offer := await self.parts.offer(media_id, item)):
+            return offer
         return await self.storage.presign_put(item.input_key, item.content_type, item.declared_size)
 
     async def renew(self, media_id: UUID, creator_id: str) -> Registered:
-        """A fresh presigned PUT for an item still uploading; `InvalidTransition` otherwise."""
+        """Fresh URLs of what an upload still lacks; `InvalidTransition` when it is over."""
         item = await load_owned(self.store, media_id, creator_id)
-        upload = await self._presign(item)
+        upload = await self._presign(media_id, item)
         if upload is None:
             raise InvalidTransition(item.status, "uploading")
         return Registered(media_id, item, upload)
@@ -121,6 +128,8 @@ class Uploads:
         """
         item = await load_owned(self.store, media_id, creator_id)
         if item.status is Status.UPLOADING:
+            if self.parts is not None:
+                await self.parts.join(media_id, item)
             command = await self._found(media_id, item)
             item = (await handle(self.store, media_id, command, context)).item
         elif item.etag is None:
@@ -137,6 +146,15 @@ class Uploads:
             raise UploadMismatch("content type", item.content_type, found.content_type)
         deadline = await self.store.now() + self.dispatch.window
         return CompleteUpload(media_id, found.size, found.etag, deadline)
+
+    async def abandon(self, media_id: UUID, creator_id: str, context: Context) -> MediaItem:
+        """Give up an upload; `InvalidTransition` when its file was taken already.
+
+        The item ends as one whose time is over. What arrived of it is given up by `PartUploads`.
+        """
+        await load_owned(self.store, media_id, creator_id)
+        command = AbandonUpload(await self.store.now())
+        return (await handle(self.store, media_id, command, context)).item
 
     async def expire(self, media_id: UUID) -> None:
         """End an upload that has outlived its deadline.

@@ -6,9 +6,10 @@ Unlike moto it checks signatures, expiry and signed headers, and it keeps its da
 import json
 import signal
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import aioboto3
 import httpx
@@ -19,6 +20,12 @@ from infra.embedded.errors import ChildDied, PartMissing
 from infra.embedded.ports import GRPC_OFFSET, free_ports_with_grpc, listens
 from infra.embedded.private_file import write_private
 from infra.embedded.supervisor import ChildSpec, Supervisor, start_on_free_port
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import CORSRuleTypeDef
 
 REGION = "auto"
 """As R2 calls its only one."""
@@ -148,6 +155,32 @@ async def _has_bucket(port: int, keys: BucketKeys, bucket: str) -> bool:
     """Whether the store answers and has the bucket, which is made on the way."""
     if not await listens(port):  # making a client takes longer than the store often needs
         return False
+    try:
+        async with _client(f"http://127.0.0.1:{port}", keys) as s3:
+            if bucket not in [b["Name"] for b in (await s3.list_buckets())["Buckets"]]:
+                await s3.create_bucket(Bucket=bucket)
+    except (BotoCoreError, ClientError):
+        return False
+    return True
+
+
+async def allow_pages(store: ObjectStore, keys: BucketKeys, origins: Sequence[str]) -> None:
+    """Let browsers show these origins' pages upload to the bucket and play from it.
+
+    SeaweedFS knows no wildcard for a port: each origin is named whole.
+    """
+    rule: CORSRuleTypeDef = {
+        "AllowedOrigins": origins,
+        "AllowedMethods": ["GET", "HEAD", "PUT"],
+        "AllowedHeaders": ["content-type", "if-none-match", "range"],
+        "ExposeHeaders": ["content-length", "content-range", "etag"],
+        "MaxAgeSeconds": 3600,
+    }
+    async with _client(store.endpoint, keys) as s3:
+        await s3.put_bucket_cors(Bucket=store.bucket, CORSConfiguration={"CORSRules": [rule]})
+
+
+def _client(endpoint: str, keys: BucketKeys) -> "AbstractAsyncContextManager[S3Client]":
     config = AioConfig(
         proxies={},  # It is on this very machine.
         signature_version="s3v4",
@@ -156,18 +189,11 @@ async def _has_bucket(port: int, keys: BucketKeys, bucket: str) -> bool:
         retries={"total_max_attempts": 1},
         s3={"addressing_style": "path"},
     )
-    client = aioboto3.Session().client(
+    return aioboto3.Session().client(
         "s3",
-        endpoint_url=f"http://127.0.0.1:{port}",
+        endpoint_url=endpoint,
         region_name=REGION,
         aws_access_key_id=keys.access_key_id,
         aws_secret_access_key=keys.secret_access_key,
         config=config,
     )
-    try:
-        async with client as s3:
-            if bucket not in [b["Name"] for b in (await s3.list_buckets())["Buckets"]]:
-                await s3.create_bucket(Bucket=bucket)
-    except (BotoCoreError, ClientError):
-        return False
-    return True

@@ -25,6 +25,14 @@ LEFT JOIN progress p ON p.media_id = m.id AND p.attempt = m.transcoding_attempts
     AND m.status = 'transcoding'
 WHERE m.id = $1 AND m.creator_id = $2;
 
+-- name: item_state
+-- What an answer about an item depends on: its version, and when its progress was noted.
+SELECT m.version, p.updated_at
+FROM media_items m
+LEFT JOIN progress p ON p.media_id = m.id AND p.attempt = m.transcoding_attempts
+    AND m.status = 'transcoding'
+WHERE m.id = $1 AND m.creator_id = $2;
+
 -- name: outputs
 -- Where a ready item's output begins, for the bearer of a playback token.
 SELECT hls_master_playlist_key FROM media_items WHERE id = $1 AND status = 'ready';
@@ -47,6 +55,53 @@ ON CONFLICT (media_id) DO UPDATE SET
     attempt = excluded.attempt, percent = excluded.percent, stage = excluded.stage,
     rung = excluded.rung, updated_at = clock_timestamp()
 WHERE progress.attempt < excluded.attempt OR progress.percent <= excluded.percent;
+
+-- name: notify_progress
+-- Tell listeners whose progress changed: payloads of ids.
+SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS told (payload);
+
+-- name: progress_of
+-- How far those of these items are that run, and since when, for their creators' streams.
+SELECT m.id, m.creator_id, m.version, p.percent, p.stage, p.rung, p.updated_at, (
+    SELECT e.recorded_at FROM events e
+    WHERE e.stream_id = m.id AND e.type = 'media.transcoding_started'
+      AND (e.payload->>'attempt')::integer = m.transcoding_attempts
+    ORDER BY e.version DESC LIMIT 1) AS started_at
+FROM media_items m JOIN progress p ON p.media_id = m.id AND p.attempt = m.transcoding_attempts
+WHERE m.id = ANY ($1::uuid[]) AND m.creator_id = ANY ($2::text[]) AND m.status = 'transcoding';
+
+-- name: progress_of_creators
+-- The same of all running items of these creators. What runs has a deadline: there is an index.
+SELECT m.id, m.creator_id, m.version, p.percent, p.stage, p.rung, p.updated_at, (
+    SELECT e.recorded_at FROM events e
+    WHERE e.stream_id = m.id AND e.type = 'media.transcoding_started'
+      AND (e.payload->>'attempt')::integer = m.transcoding_attempts
+    ORDER BY e.version DESC LIMIT 1) AS started_at
+FROM media_items m JOIN progress p ON p.media_id = m.id AND p.attempt = m.transcoding_attempts
+WHERE m.creator_id = ANY ($1::text[]) AND m.status = 'transcoding' AND m.deadline_at IS NOT NULL;
+
+-- name: part_upload
+-- The upload in parts that takes an item's file.
+SELECT media_id, upload_id, key, part_size FROM part_uploads WHERE media_id = $1;
+
+-- name: keep_part_upload
+-- Note an upload in parts: the item's first, or in the place of $5; no row where another was faster.
+INSERT INTO part_uploads AS p (media_id, upload_id, key, part_size) VALUES ($1, $2, $3, $4)
+ON CONFLICT (media_id) DO UPDATE SET
+    upload_id = excluded.upload_id, key = excluded.key, part_size = excluded.part_size,
+    begun_at = clock_timestamp()
+WHERE p.upload_id = $5
+RETURNING media_id, upload_id, key, part_size;
+
+-- name: part_uploads_over
+-- Uploads in parts whose items do not wait for a file any more.
+SELECT p.media_id, p.upload_id, p.key, p.part_size
+FROM part_uploads p LEFT JOIN media_items m ON m.id = p.media_id
+WHERE m.status IS DISTINCT FROM 'uploading' ORDER BY p.begun_at LIMIT $1;
+
+-- name: forget_part_upload
+-- Nothing is left of an upload in parts.
+DELETE FROM part_uploads WHERE media_id = $1 AND upload_id = $2;
 
 -- name: take_dispatch
 -- Lease one attempt that is due to be sent; others skip it until the lease ends.
@@ -267,6 +322,23 @@ SELECT size FROM ledger_head;
 -- The events after a place in the ledger and up to another, in its order.
 SELECT l.seq, e.* FROM ledger l JOIN events e USING (position)
 WHERE l.seq > $1 AND l.seq <= $2 ORDER BY l.seq LIMIT $3;
+
+-- name: changes
+-- The events of some creators after a place in the ledger and up to another, with their items.
+SELECT l.seq, e.type AS event_type, e.version AS event_version, m.*
+FROM ledger l JOIN events e USING (position) JOIN media_items m ON m.id = e.stream_id
+WHERE l.seq > $1 AND l.seq <= $2 AND m.creator_id = ANY ($3::text[]) ORDER BY l.seq;
+
+-- name: changes_of
+-- The same of one creator when that place is far back: of the items that changed since. What is
+-- sealed after an event was recorded before it by the length of a transaction at most, and those
+-- last seconds.
+SELECT l.seq, e.type AS event_type, e.version AS event_version, m.*
+FROM media_items m JOIN events e ON e.stream_id = m.id JOIN ledger l USING (position)
+WHERE m.creator_id = $1 AND l.seq > $2 AND l.seq <= $3 AND m.updated_at >= coalesce((
+    SELECT r.recorded_at - interval '10 minutes'
+    FROM ledger f JOIN events r USING (position) WHERE f.seq = $2), '-infinity')
+ORDER BY l.seq LIMIT $4;
 
 -- name: newest_checkpoint
 -- The checkpoint that covers most.

@@ -58,6 +58,13 @@ class SealRow(NamedTuple):
     checkpoint_note: str | None
 
 
+class StateRow(NamedTuple):
+    """What an answer about an item depends on."""
+
+    version: int
+    progress_at: datetime | None
+
+
 class Cursor(NamedTuple):
     """The last item of a page."""
 
@@ -74,7 +81,12 @@ class MediaReads:
     async def item(self, media_id: UUID, creator_id: str) -> ItemRow | None:
         """One creator's item; None when it is missing or somebody else's."""
         row = await self._pool.fetchrow(sql("item"), media_id, creator_id)
-        return None if row is None else _item(row, _progress(row))
+        return None if row is None else item_row(row, _progress(row))
+
+    async def state(self, media_id: UUID, creator_id: str) -> StateRow | None:
+        """What an answer about one creator's item depends on; None when there is none of theirs."""
+        row = await self._pool.fetchrow(sql("item_state"), media_id, creator_id)
+        return None if row is None else StateRow(*row)
 
     async def page(
         self, creator_id: str, status: Status | None, after: Cursor | None, limit: int
@@ -85,7 +97,7 @@ class MediaReads:
         rows = await self._pool.fetch(
             sql("list_items"), creator_id, wanted, created_at, media_id, limit
         )
-        return [_item(row, None) for row in rows]
+        return [item_row(row) for row in rows]
 
     async def master_key(self, media_id: UUID) -> str | None:
         """The multivariant playlist's key of a ready item, whoever owns it."""
@@ -102,26 +114,14 @@ class MediaReads:
         await self._pool.fetchval(sql("now"))
 
 
-class ProgressBoard:
-    """Progress of running attempts: overwritten, not history."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    async def save(
-        self, media_id: UUID, attempt: int, percent: float, stage: str, rung: str | None
-    ) -> None:
-        """Note how far the attempt is; ignored when it is not the running one."""
-        await self._pool.execute(sql("save_progress"), media_id, attempt, percent, stage, rung)
-
-
 def _progress(row: asyncpg.Record) -> ProgressRow | None:
     if row["percent"] is None:
         return None
     return ProgressRow(row["percent"], row["stage"], row["rung"], row["progress_at"])
 
 
-def _item(row: asyncpg.Record, progress: ProgressRow | None) -> ItemRow:
+def item_row(row: asyncpg.Record, progress: ProgressRow | None = None) -> ItemRow:
+    """A row of `media_items` as read."""
     names = ItemRow._fields[:-1]
     values = {name: row[name] for name in names}
     values["status"] = Status(row["status"])

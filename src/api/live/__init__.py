@@ -1,0 +1,1 @@
+"""Live status: what changes of a creator's items, as server-sent events."""
