@@ -1,4 +1,4 @@
-"""The ASGI application: routes, problems, and the services for as long as it runs."""
+"""The ASGI application: routes, pages, problems, and the services for as long as it runs."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from starlette.applications import Starlette
 
+from api import pages
 from api.auth import Authenticator
 from api.live.hub import open_hub
 from api.openapi import document
@@ -28,7 +29,10 @@ def create_app(settings: Settings, services: AbstractAsyncContextManager[Service
     authenticator = Authenticator(settings)
     operations = tuple(each for each in OPERATIONS if settings.demo_sign_in or not each.demo)
     app = Starlette(
-        routes=[operation.route(authenticator) for operation in operations],
+        routes=[
+            *(operation.route(authenticator) for operation in operations),
+            *pages.routes(settings),
+        ],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
