@@ -258,7 +258,8 @@ def _explain(demo: Demo, environ: Mapping[str, str]) -> None:
     url = environ["PUBLIC_APP_URL"]
     where = "" if demo.data == DEFAULT_DATA else f" --data {shlex.quote(str(demo.data))}"
     lines = (
-        f"The service is at {url} (its description: {url}/openapi.json).",
+        f"The console is at {url} (for auditors: {url}/audit); sign in with any name.",
+        f"What the service can do: {url}/openapi.json",
         f"Settings for other commands are in {demo.data / RUNNING}; logs in {demo.data / 'logs'}.",
         f"In another terminal: ./codex-media upload FILE{where} (or status, history, retry ID)",
         "Ctrl-C stops everything.",

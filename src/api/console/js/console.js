@@ -48,9 +48,13 @@ class Console {
       progress: (told) => this.library.progress(told),
       link: (isLive) => this.showLink(isLive),
       refused: async () => {
-        if ((await session().catch(() => this.me)) !== null) return false;
-        location.reload();
-        return true;
+        if ((await session().catch(() => this.me)) === null) {
+          location.reload();
+          return true;
+        }
+        // Where no stream gets through, the list is at least looked at with each try.
+        await this.guard(() => this.library.load());
+        return false;
       },
     }).start();
   }

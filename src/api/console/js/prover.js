@@ -1,7 +1,7 @@
 /** The button that proves: everything in a bundle is checked here in the browser. */
 
 import { bundle } from "./audit_api.js";
-import { button, fill, h, icon, speak, write } from "./dom.js";
+import { button, fill, h, icon, write } from "./dom.js";
 import { bytes, counted } from "./format.js";
 import { dropAll, keptNotes, keptSizes } from "./kept.js";
 import { knowsEd25519, notesOf } from "./proof/note.js";
@@ -18,7 +18,7 @@ export class Prover {
     this.keptLine = h("p", { class: "row small" });
     this.verdict = h("div", { class: "verdict", role: "status", "aria-live": "polite" });
     this.bar = h("progress", { max: 1, "aria-label": "Verifying", hidden: true });
-    this.now = button("Verify the ledger now", () => this.run("the ledger", bundle), { class: "primary", picture: "shield" });
+    this.now = button("Verify the ledger now", () => this.run("The ledger", bundle), { class: "primary", picture: "shield" });
     this.file = h("input", { type: "file", accept: ".zip", class: "visually-hidden", id: "bundle", tabIndex: -1, "aria-label": "A bundle file" });
     this.element = this.panel();
     this.listen();
@@ -77,7 +77,7 @@ export class Prover {
     this.now.disabled = true;
     this.bar.hidden = false;
     this.bar.removeAttribute("value");
-    write(this.verdict, `Reading ${name} …`);
+    write(this.verdict, "Reading …");
     const begun = performance.now();
     try {
       const blob = await load();
@@ -120,7 +120,6 @@ export class Prover {
     fill(this.verdict, h("p", { class: "title" }, icon(found.ok ? "check" : "cross"), title), h("p", {}, read),
       found.ok ? null : h("ul", { class: "findings" }, found.findings.slice(0, SHOWN).map((each) => h("li", {}, h("strong", {}, placeOf(each)), `: ${each.what}.`))),
       warnings(found).map((text) => h("p", { class: "notice" }, text)));
-    speak(title);
   }
 
   refuse(error, name) {

@@ -22,11 +22,24 @@ export async function attach(element, url, { ready, failed }) {
   hls.loadSource(url);
   hls.attachMedia(element);
   return {
-    choose: (index) => (hls.currentLevel = index),
+    choose: (index) => {
+      hls.currentLevel = index;
+      if (element.paused) showOnce(hls, Hls.Events.FRAG_BUFFERED, element);
+    },
     current: () => (hls.autoLevelEnabled ? hls.currentLevel : -1),
     onSwitch: (call) => hls.on(Hls.Events.LEVEL_SWITCHED, call),
     stop: () => hls.destroy(),
   };
+}
+
+/** While nothing plays, the picture changes only where one seeks. */
+function showOnce(hls, buffered, element) {
+  const show = (_, { frag }) => {
+    if (frag.type !== "main") return;
+    hls.off(buffered, show);
+    element.currentTime = Math.max(0, element.currentTime - 0.05);
+  };
+  hls.on(buffered, show);
 }
 
 function native(element, url, { ready, failed }) {

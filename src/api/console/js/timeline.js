@@ -137,7 +137,7 @@ function changes(before = emptyRow(), after) {
 const fact = (isGood, good, bad) => h("li", { class: isGood ? "good" : "bad" }, icon(isGood ? "check" : "cross"), isGood ? good : bad);
 
 function covered(seal) {
-  if (!seal) return h("li", { class: "quiet" }, icon("dots"), "Not sealed yet");
-  if (!seal.checkpoint) return h("li", { class: "quiet" }, icon("dots"), "Sealed, and not covered by a checkpoint yet");
+  if (!seal) return h("li", { class: "quiet" }, icon("clock"), "Not sealed yet");
+  if (!seal.checkpoint) return h("li", { class: "quiet" }, icon("clock"), "Sealed, and not covered by a checkpoint yet");
   return h("li", { class: "good" }, icon("check"), `Sealed at or before place ${seal.seq}; the checkpoint of size ${seal.checkpoint.size} covers it`);
 }

@@ -4,16 +4,16 @@ import { about, bytes, clock, ordinal } from "./format.js";
 
 const STAGES = { download: "Fetching the file", probe: "Looking at it", encode: "Encoding", upload: "Storing the result", finish: "Finishing" };
 const UPLOADS = {
-  waiting: ["busy", "dots", "Waiting to upload"],
+  waiting: ["busy", "clock", "Waiting to upload"],
   sending: ["busy", "up", "Uploading"],
   interrupted: ["busy", "retry", "Interrupted, trying again"],
-  checking: ["busy", "dots", "Checking the upload"],
+  checking: ["busy", "clock", "Checking the upload"],
   failed: ["bad", "cross", "Upload failed"],
 };
 const STATUSES = {
   uploading: ["", "up", "Waiting for its file"],
-  uploaded: ["busy", "dots", "Uploaded"],
-  transcoding: ["busy", "dots", "In progress"],
+  uploaded: ["busy", "clock", "Uploaded"],
+  transcoding: ["busy", "clock", "In progress"],
   ready: ["good", "check", "Ready"],
   failed: ["bad", "cross", "Failed"],
 };
