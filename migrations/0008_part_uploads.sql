@@ -1,5 +1,5 @@
 -- large files that arrive in parts: which upload of the bucket's takes which item's
--- depends: 0006_jobs_of_attempt
+-- depends: 0007_assistants
 
 -- migrate: apply
 
