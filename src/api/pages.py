@@ -111,11 +111,14 @@ def _policy(settings: Settings) -> str:
 
 
 def _origins(settings: Settings) -> list[str]:
-    """Where presigned URLs and playlists lead: the bucket in its path or its host, and us."""
+    """Where playback URLs lead: the bucket in its path or its host, a public address, and us."""
     endpoint, app = urlsplit(settings.r2_endpoint), urlsplit(settings.public_app_url)
     found = [f"{endpoint.scheme}://{endpoint.netloc}"]
     if not _is_address(endpoint.hostname or ""):
         found.append(f"{endpoint.scheme}://{settings.r2_bucket}.{endpoint.netloc}")
+    if settings.public_media_url:
+        public = urlsplit(settings.public_media_url)
+        found.append(f"{public.scheme}://{public.netloc}")
     return [*found, f"{app.scheme}://{app.netloc}"]
 
 

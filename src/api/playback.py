@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 from starlette.responses import Response
 
+from api.links import PREVIEW, Links
 from api.operations import Call, answer
 from api.problems import ApiError
 from api.schemas import LoudnessOut, PlaybackOut
@@ -38,30 +39,28 @@ async def read_playback(call: Call) -> Response:
         raise AccessDenied(call.media_id)
     if row.status is not Status.READY:
         raise InvalidTransition(row.status, "playback")
-    settings, storage = call.services.settings, call.services.storage
-    ttl_s = settings.playback_url_ttl_s
-    expires_s = int(time.time()) + ttl_s
+    settings = call.services.settings
+    expires_s = int(time.time()) + settings.playback_url_ttl_s
     token = capability.mint(
         settings.capability_keys[0],
         Capability("play", row.id, row.transcoding_attempts, expires_s),
     )
-    base = f"{settings.public_app_url}/api/playback/{token}"
     layout = OutputLayout(row.creator_id, row.id)
+    base = f"{settings.public_app_url}/api/playback/{token}"
+    links = Links(settings, call.services.storage, layout, base)
     extras = await _extras(call, layout)
     poster, waveform = row.thumbnail_key, row.waveform_key
     return answer(
         PlaybackOut(
-            master_url=f"{base}/master.m3u8",
-            preview_url=f"{base}/preview/preview.m3u8" if row.hls_preview_key else None,
-            poster_url=await storage.presign_get(poster, ttl_s) if poster else None,
-            waveform_url=await storage.presign_get(waveform, ttl_s) if waveform else None,
-            storyboard_url=f"{base}/storyboard.vtt" if extras.storyboard else None,
-            animated_preview_url=(
-                await storage.presign_get(layout.animated, ttl_s) if extras.animated else None
-            ),
+            master_url=links.playlist("master.m3u8"),
+            preview_url=links.playlist(PREVIEW) if row.hls_preview_key else None,
+            poster_url=await links.object(poster) if poster else None,
+            waveform_url=await links.object(waveform) if waveform else None,
+            storyboard_url=links.playlist("storyboard.vtt") if extras.storyboard else None,
+            animated_preview_url=(await links.object(layout.animated) if extras.animated else None),
             loudness=_loudness(extras.loudness),
             notes=list(extras.notes),
-            expires_at=datetime.fromtimestamp(expires_s, UTC),
+            expires_at=datetime.fromtimestamp(expires_s, UTC) if links.expire else None,
         )
     )
 

@@ -192,7 +192,7 @@ class LoudnessOut(Schema):
 
 
 class PlaybackOut(Schema):
-    """URLs that a player can load without signing in, until `expiresAt`."""
+    """URLs that a player can load without signing in, until `expiresAt`, or openly."""
 
     master_url: str
     preview_url: str | None
@@ -202,7 +202,7 @@ class PlaybackOut(Schema):
     animated_preview_url: str | None = Field(description="A small animated WebP.")
     loudness: LoudnessOut | None = Field(description="Of the sound; null where unmeasured.")
     notes: list[str] = Field(description="What could not be made besides, and why.")
-    expires_at: AwareDatetime
+    expires_at: AwareDatetime | None = Field(description="Null where all lie at a public address.")
 
 
 class WebhookAck(Schema):

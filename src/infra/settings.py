@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Mapping
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -150,6 +150,14 @@ class Settings(BaseModel):
     )
     playback_url_ttl_s: int = Field(
         default=14_400, gt=0, le=604_800, description="Life of playback URLs."
+    )
+    public_media_url: HttpUrlText | None = Field(
+        default=None,
+        description="Where anybody can read the bucket's objects, such as a CDN: playback URLs lead"
+        " there, unsigned.",
+    )
+    public_media: Literal["all", "preview"] = Field(
+        default="all", description="What lies open there: everything, or the previews alone."
     )
     execution_timeout_s: int = Field(
         default=7_200, ge=5, description="Longest run of one job (RunPod's executionTimeout)."

@@ -18,7 +18,14 @@ from tests.docs import ROOT
 from tests.infra.variables import ENVIRON
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-SETTINGS = load(ENVIRON | {"R2_ENDPOINT": "https://account.r2.test", "R2_BUCKET": "films"})
+SETTINGS = load(
+    ENVIRON
+    | {
+        "R2_ENDPOINT": "https://account.r2.test",
+        "R2_BUCKET": "films",
+        "PUBLIC_MEDIA_URL": "https://cdn.test/films",
+    }
+)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -67,7 +74,7 @@ async def test_only_our_code_runs_and_only_from_here_and_the_bucket_it_loads(
     policy = directives(answer)
     assert policy["default-src"] == ["'none'"]
     assert policy["script-src"] == policy["style-src"] == policy["worker-src"] == ["'self'"]
-    bucket = {"https://account.r2.test", "https://films.account.r2.test"}
+    bucket = {"https://account.r2.test", "https://films.account.r2.test", "https://cdn.test"}
     for name in ("connect-src", "img-src", "media-src"):
         assert bucket < set(policy[name]), name
     assert answer.headers["x-content-type-options"] == "nosniff"

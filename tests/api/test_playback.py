@@ -7,8 +7,11 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from api.links import PREVIEW, Links
+from gpu_worker.contract import OutputLayout
 from gpu_worker.contract_extras import AnimatedFacts, Extras, Loudness, StoryboardFacts
 from infra.capability import Capability, Purpose, mint
+from infra.object_storage import open_storage
 from tests.api.studio import AUDIO, Studio
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -239,3 +242,33 @@ async def test_an_output_of_an_older_worker_has_no_extras(studio: Studio) -> Non
 def uris_of_text(text: str) -> list[str]:
     """The lines of a playlist that are no tags."""
     return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+CDN = "https://cdn.test/films"
+
+
+@pytest.mark.parametrize(
+    ("public", "opened"),
+    [
+        ({}, set()),
+        ({"public_media_url": CDN}, {"master", "preview", "poster", "storyboard"}),
+        ({"public_media_url": CDN, "public_media": "preview"}, {"preview"}),
+    ],
+)
+async def test_what_lies_open_is_linked_where_it_lies(
+    studio: Studio, public: dict[str, str], opened: set[str]
+) -> None:
+    settings = studio.service.settings.model_copy(update=public)
+    layout = OutputLayout("an artist", UUID(int=7))
+    async with open_storage(settings) as storage:
+        links = Links(settings, storage, layout, "https://app.test/signed")
+        urls = {
+            "master": links.playlist("master.m3u8"),
+            "preview": links.playlist(PREVIEW),
+            "poster": await links.object(f"{layout.prefix}poster.jpg"),
+            "storyboard": links.playlist("storyboard.vtt"),
+        }
+    assert {name for name, url in urls.items() if url.startswith(f"{CDN}/an%20artist/")} == opened
+    assert links.expire is ("master" not in opened)
+    assert ("Signature=" in urls["poster"]) is ("poster" not in opened)
+    assert not any("Signature=" in urls[name] for name in opened)
