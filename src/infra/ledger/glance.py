@@ -4,10 +4,12 @@ Nothing is said about what is wrong; `history` then walks through the part, even
 taken for right here is right there too.
 """
 
+import re
 from binascii import hexlify
 from copy import copy
 from hashlib import sha256
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from operator import add
 
 from infra.ledger.bundle import FIELDS, HASH_BYTES, Leaves
 from infra.ledger.fold import EMPTY, FIRST, READERS, Row
@@ -18,6 +20,7 @@ LINES = 1 + FIELDS
 """Of a record. Line 0 is its number and length, and line N of the event's text is N."""
 VERSIONS = [b"%d" % version for version in range(1, 65)]
 """A longer stream is walked through."""
+_NUMBERS = re.compile(rb"(?:[1-9][0-9]{0,17} [1-9][0-9]{0,17}\n)*")
 
 
 class Doubtful(Exception):
@@ -30,13 +33,10 @@ def places_of(part: bytes, rows: list[bytes], leaves: Leaves) -> list[int]:
     if len(lines) % LINES != 1 or lines.pop():
         raise Doubtful
     try:
-        places = [*map(int, b" ".join(lines[::LINES]).split(b" ")[::2])]
-        texts = [b"\n".join(lines[at : at + FIELDS]) for at in range(1, len(lines), LINES)]
+        places, texts = _records(part, lines[::LINES])
         digests = [sha256(text).digest() for text in texts]
-        headers = [b"%d %d" % (place, len(text)) for place, text in zip(places, texts, strict=True)]
         if (
-            lines[::LINES] != headers
-            or lines[1::LINES].count(FORM) != len(places)
+            lines[1::LINES].count(FORM) != len(places)
             or digests != _leaves_at(places, leaves)
             or [read_row(row) for row in rows] != _rows(lines, places, digests)
         ):
@@ -44,6 +44,26 @@ def places_of(part: bytes, rows: list[bytes], leaves: Leaves) -> list[int]:
     except (ValueError, LookupError, RecursionError) as error:
         raise Doubtful from error
     return places
+
+
+def _records(part: bytes, headers: list[bytes]) -> tuple[list[int], list[bytes]]:
+    """The places and texts of records with these first lines, if they are all of the part."""
+    numbers = b"\n".join([*headers, b""])
+    if not _NUMBERS.fullmatch(numbers):
+        raise Doubtful
+    told = [*map(int, numbers.split())]
+    places, lengths = told[::2], told[1::2]
+    ends = [*accumulate(map(add, map(len, headers), lengths))]
+    ends = [end + 2 * number for number, end in enumerate(ends, 1)]  # and two line feeds each
+    texts = [part[end - length - 1 : end - 1] for end, length in zip(ends, lengths, strict=True)]
+    # Each has the lines that `part` was split into: what is hashed is what is read.
+    if (
+        [text.count(b"\n") for text in texts] != [FIELDS - 1] * len(texts)
+        or [part[end - 1 : end] for end in ends].count(b"\n") != len(texts)
+        or len(part) != (ends[-1] if ends else 0)
+    ):
+        raise Doubtful
+    return places, texts
 
 
 def _leaves_at(places: list[int], leaves: Leaves) -> list[bytes]:
