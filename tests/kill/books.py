@@ -25,6 +25,8 @@ SELECT (SELECT count(*) FROM media_items WHERE status NOT IN ('ready', 'failed')
     (SELECT count(*) FROM webhook_inbox WHERE verdict IS NULL) AS inbox,
     (SELECT count(*) FROM vendor_jobs WHERE closed_at IS NULL) AS watched,
     (SELECT count(*) FROM breakers) AS breakers,
+    (SELECT count(*) FROM assistants) AS assistants,
+    (SELECT count(*) FROM part_uploads) AS part_uploads,
     (SELECT count(*) FROM unsealed) AS unsealed,
     (SELECT h.size - coalesce(max(c.size), 0) FROM ledger_head h LEFT JOIN checkpoints c ON true
         GROUP BY h.size) AS unsigned

@@ -18,6 +18,8 @@ CREATOR = "alice"
 LIFE_LIMIT_S = 100.0
 LOOK_EVERY_S = 0.5
 FILM = b"the bytes of a film"
+LARGE = 10 * FILM
+"""Of items called `parts`: it goes in parts, of which it has one."""
 
 
 class Creator:
@@ -57,14 +59,19 @@ class Creator:
 
     async def register(self, name: str) -> UUID:
         """Register and put the file into the bucket."""
-        wanted = {"fileName": f"{name}.mp4", "contentType": "video/mp4", "size": len(self.film)}
+        film = LARGE if name.startswith("parts") else self.film
+        wanted = {"fileName": f"{name}.mp4", "contentType": "video/mp4", "size": len(film)}
         registered = await self._post("/api/media", wanted, {"idempotency-key": name})
         assert registered.status_code == 201, registered.text
         media_id = UUID(registered.json()["media"]["id"])
         self.promised.add(("media.registered", media_id))
         upload = registered.json()["upload"]
-        if upload is not None:
-            put = await self._http.put(upload["url"], content=self.film, headers=upload["headers"])
+        if upload is not None and upload["kind"] == "parts":
+            for part in upload["parts"]:
+                put = await self._http.put(part["url"], content=film)
+                assert put.status_code == 200, put.text
+        elif upload is not None:
+            put = await self._http.put(upload["url"], content=film, headers=upload["headers"])
             assert put.status_code in {200, 412}, put.text
         return media_id
 

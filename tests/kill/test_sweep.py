@@ -22,6 +22,12 @@ NO_LIFE_LEADS_THERE = {
     "rebuild_items",
     "rebuild_span",
     "rebuilt_otherwise",
+    # streams of status, and an answer that nothing changed: they change nothing
+    "changes",
+    "changes_of",
+    "item_state",
+    "progress_of",
+    "progress_of_creators",
     # tests
     "transitions",
     # an append whose connection broke: tests/faults

@@ -33,6 +33,8 @@ class Vendor(StandIn):
 
     async def accept(self, wanted: RunRequest) -> Response:
         """Queue the job, unless RunPod is to be busy."""
+        if wanted.input.get("assist"):
+            return await super().accept(wanted)
         attempt = (str(wanted.input["mediaId"]), int(str(wanted.input["attempt"])))
         if BUSY in str(wanted.input["inputKey"]) and self.refused[attempt] < BUSY_CALLS:
             self.refused[attempt] += 1

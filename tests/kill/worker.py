@@ -7,6 +7,7 @@ The file's name says how its jobs go:
     flawed   the first attempt fails; the second is plain
     lost     the first job of an attempt is cancelled by somebody; the next is plain
     refused  the first job of an attempt cannot write to the bucket; the next is plain
+    helped   says that another job could help, and waits a while for it; then plain
 """
 
 import asyncio
@@ -37,6 +38,7 @@ from tests.api.gpu import Job, completion, failure, manifest_of, outputs
 from tests.kill.retrying import DELIVERY_LIMIT_S, until_answered
 
 NAME = "light"
+HELP_LIMIT_S = 4.0
 
 
 class LightWorker:
@@ -51,6 +53,7 @@ class LightWorker:
         self._jobs_of: Counter[tuple[str, int]] = Counter()
         self.acknowledged: set[str] = set()
         """Ids of the messages that were answered 200."""
+        self._helping = asyncio.Event()
 
     async def run(self) -> None:
         """Take jobs until cancelled."""
@@ -77,6 +80,10 @@ class LightWorker:
             wanted.type,
             wanted.creator_id,
         )
+        if wanted.assist:
+            self._helping.set()
+            await self._result(job, {"output": {"assisted": True}})
+            return
         self._jobs_of[str(job.media_id), job.attempt] += 1
         first = self._jobs_of[str(job.media_id), job.attempt] == 1
         name = wanted.input_key.rpartition("/")[2].partition(".")[0]
@@ -97,10 +104,22 @@ class LightWorker:
                 await self._result(job, {"output": {"attemptId": str(job.attempt_id)}})
             case "flawed" if job.attempt == 1:
                 await self._give_up(job, WorkerErrorCode.ENCODE_FAILED)
+            case "helped":
+                await self._be_helped(job)
+                await self._finish(job)
             case "refused" if first:
                 await self._give_up(job, WorkerErrorCode.STORAGE_UNAVAILABLE)
             case _:
                 await self._finish(job)
+
+    async def _be_helped(self, job: Job) -> None:
+        progress = Progress(percent=1, stage="encode", assistants_wanted=1)
+        await self._tell(
+            Report(job_id=job.job_id, status="progress", output=job.output, progress=progress)
+        )
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._helping.wait(), HELP_LIMIT_S)
+            await asyncio.sleep(0.3)  # The answer to the call is noted.
 
     async def _finish(self, job: Job) -> None:
         begun = job.output.model_copy(update={"encoder": "libx264"})

@@ -32,7 +32,7 @@ from tests.kill.worker import LightWorker, working
 
 Role = Literal["api", "work"]
 ROLES: tuple[Role, ...] = ("api", "work")
-LIVES = ("plain", "silent", "flawed", "lost", "refused", "busy", "unheard")
+LIVES = ("plain", "silent", "flawed", "lost", "refused", "busy", "unheard", "helped", "parts")
 SHORT = {
     "LEASE_S": "1",
     "POLL_FIRST_S": "0.3",
@@ -42,6 +42,8 @@ SHORT = {
     "EXECUTION_TIMEOUT_S": "40",
     "TRANSCODING_WINDOW_S": "45",
     "LOG_LEVEL": "INFO",
+    "CHUNK_ASSISTANTS": "1",
+    "MULTIPART_THRESHOLD_BYTES": "100",
 }
 """The window matters where the last call of an attempt was counted and its maker died before making
 it: nobody can know that, so the attempt waits for its deadline, fails, and is tried once more."""
