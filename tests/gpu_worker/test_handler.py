@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-import psutil
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -24,7 +24,7 @@ from gpu_worker.signature import SignatureRefused, verify
 from gpu_worker.tools import Tools
 from tests.gpu_worker.clips import Clips
 from tests.gpu_worker.service import SECRET, Receiver, receiver
-from tests.infra.embedded.processes import eventually
+from tests.infra.embedded.processes import commands_below, eventually
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -233,15 +233,13 @@ async def test_cancellation_ends_ffmpeg_and_publishes_nothing(
     task = asyncio.create_task(worker.handle(job))
 
     def encodes() -> bool:
-        told = any(p.report.get("progress", {}).get("stage") == "encode" for p in service.posts)
-        children = psutil.Process().children(recursive=True)
-        return told and any("ffmpeg" in child.name() for child in children)
+        return any("hls" in words for words in commands_below(os.getpid()))
 
-    assert await eventually(encodes, 30)
+    assert await eventually(lambda: service.statuses() == ["started"] and encodes(), 30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not [p for p in psutil.Process().children(recursive=True) if "ffmpeg" in p.name()]
+    assert not encodes()
     assert files_in(tmp_path) == []
     left = await keys_under(bucket, layout_of(job).prefix)
     assert all(key.endswith(".ts") for key in left), "segments at most, which nothing names"

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,9 @@ async def all_children(parent: psutil.Popen) -> list[psutil.Process]:
     """Once there is one that sleeps."""
     for _ in range(200):
         children = parent.children(recursive=True)
-        if any(child.name() == "sleep" for child in children):
-            return children
+        with suppress(psutil.NoSuchProcess):
+            if any(child.name() == "sleep" for child in children):
+                return children
         await asyncio.sleep(0.05)
     raise AssertionError("no child was started")
 

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,15 @@ SDK_WORKER = (sys.executable, str(Path(__file__).with_name("sdk_worker.py")))
 def tree(pid: int) -> list[psutil.Process]:
     """Every process below `pid`."""
     return psutil.Process(pid).children(recursive=True)
+
+
+def commands_below(pid: int) -> list[list[str]]:
+    """The command lines of the processes below `pid`, without those that end meanwhile."""
+    commands = []
+    for process in tree(pid):
+        with suppress(psutil.NoSuchProcess):
+            commands.append(process.cmdline())
+    return commands
 
 
 class Started:
