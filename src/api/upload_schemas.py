@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 
 from api.schemas import MediaOut, Schema
-from domain.ports import PresignedParts, PresignedUpload
+from domain.part_ports import PresignedParts
+from domain.ports import PresignedUpload
 
 
 class UploadOut(Schema):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from domain.ports import FoundPart, PartUpload
+from domain.part_ports import FoundPart, PartUpload
 from infra.bucket_errors import code_of, translated
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ CHANGED = {"InvalidPart", "InvalidPartOrder"}
 
 
 class S3PartStorage:
-    """`domain.ports.PartStorage`."""
+    """`domain.part_ports.PartStorage`."""
 
     def __init__(self, client: "S3Client", bucket: str, url_ttl_s: int) -> None:
         self._client = client

@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 
 from domain.errors import StorageUnavailable
-from domain.ports import PartUpload, PresignedUpload
+from domain.part_ports import PartUpload
+from domain.ports import PresignedUpload
 from infra.embedded.object_store import BucketKeys, ObjectStore, allow_pages, start_object_store
 from infra.embedded.supervisor import Supervisor
 from infra.object_storage import S3ObjectStorage, open_storage

@@ -6,15 +6,15 @@ from uuid import UUID
 
 from domain.errors import UploadIncomplete
 from domain.media import MediaItem
-from domain.ports import (
+from domain.part_ports import (
     FoundPart,
-    ObjectStorage,
     PartBook,
     PartStorage,
     PartUpload,
     PresignedPart,
     PresignedParts,
 )
+from domain.ports import ObjectStorage
 
 MAX_PARTS = 1_000
 """An answer names each: S3's own limit of 10,000 would make it megabytes."""

@@ -19,7 +19,8 @@ from domain.events import Context, MediaType
 from domain.handler import handle
 from domain.lifecycle import Status
 from domain.media import MediaItem
-from domain.ports import EventStore, ObjectStorage, PresignedParts, PresignedUpload
+from domain.part_ports import PresignedParts
+from domain.ports import EventStore, ObjectStorage, PresignedUpload
 from domain.use_cases.access import load_item, load_owned, system
 from domain.use_cases.dispatch import Dispatch
 from domain.use_cases.parts import PartUploads

@@ -5,14 +5,14 @@ from uuid import UUID
 
 import asyncpg
 
-from domain.ports import PartUpload
+from domain.part_ports import PartUpload
 from infra.postgres.pool import Pool
 from infra.postgres.queries import sql
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresPartBook:
-    """`domain.ports.PartBook` over a pool."""
+    """`domain.part_ports.PartBook` over a pool."""
 
     pool: Pool
 
