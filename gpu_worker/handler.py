@@ -172,10 +172,8 @@ class Worker:
         if finished := await uploader.finished(identity.job.attempt_id):
             # The service has forgotten: its database was restored, or every report was lost.
             return _completed(reporter.output(), finished)
-        with tempfile.TemporaryDirectory(
-            prefix="codex-media-", dir=self._settings.work_dir
-        ) as name:
-            room, encoded = Path(name), asyncio.Event()
+        with self._room() as room:
+            encoded = asyncio.Event()
             objects = ChunkObjects(client, settings.r2_bucket, identity.job)
             chunks = BucketBoard(
                 objects, uploader, identity, self._times, claim.wait_for_older, progress.want
