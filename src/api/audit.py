@@ -1,9 +1,12 @@
-"""What auditors read: all events in order, the newest checkpoint, the bundle that proves them.
+"""What auditors read: all events in order, what they rest on, the newest checkpoint, the bundle.
 
 Each read is itself recorded before it is answered.
 """
 
+import re
 from collections.abc import AsyncIterator
+from datetime import UTC
+from email.utils import format_datetime
 
 from starlette.responses import Response, StreamingResponse
 
@@ -16,8 +19,10 @@ from infra.ledger.export import export
 
 ZIP = "application/zip"
 TEXT = "text/plain"
+BYTES = "application/octet-stream"
 MAX_DIGITS = 18
 """What PostgreSQL's bigint certainly holds."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 async def read_ledger(call: Call) -> Response:
@@ -58,6 +63,28 @@ async def read_bundle(call: Call) -> Response:
     key = SigningKey(*call.services.settings.ledger_signer).public
     headers = {"content-disposition": 'attachment; filename="codex-media-audit.zip"'}
     return StreamingResponse(export(call.services.pool, key), headers=headers, media_type=ZIP)
+
+
+async def read_evidence(call: Call) -> Response:
+    """The message that an event names by its SHA-256, byte by byte as it came."""
+    digest = _digest(call.request.path_params["sha256"])
+    await _note(call, f"evidence {digest.hex()}")
+    kept = await call.services.ledger.evidence(digest)
+    if kept is None:
+        raise ApiError(404, "no_evidence", "No message with this SHA-256 is kept.")
+    headers = {
+        "content-disposition": f'attachment; filename="{digest.hex()}"',
+        "evidence-kind": kept.kind,
+        "last-modified": format_datetime(kept.kept_at.astimezone(UTC), usegmt=True),
+        "x-content-type-options": "nosniff",
+    }
+    return Response(kept.body, headers=headers, media_type=BYTES)
+
+
+def _digest(text: str) -> bytes:
+    if not _SHA256.fullmatch(text):
+        raise ApiError(422, "invalid_request", "sha256 is 64 hexadecimal digits, in lower case.")
+    return bytes.fromhex(text)
 
 
 async def _note(call: Call, what: str) -> None:

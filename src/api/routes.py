@@ -140,6 +140,11 @@ OPERATIONS: tuple[Operation, ...] = (
         {200: CheckpointOut}, AUDITORS, media_types=(JSON, audit.TEXT), problems=(404,),
     ),
     Operation(
+        "GET", "/api/audit/evidence/{sha256}", audit.read_evidence,
+        "The raw message that an event rests on, by the SHA-256 that the event names",
+        {200: None}, AUDITORS, media_types=(audit.BYTES,), problems=(404, 422),
+    ),
+    Operation(
         "GET", "/api/audit/bundle", audit.read_bundle,
         "A zip that proves the whole history offline",
         {200: None}, AUDITORS, media_types=(audit.ZIP,),

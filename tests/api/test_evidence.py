@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from email.utils import parsedate_to_datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from api.auth import Role
 from domain.ports import WatchedJob
 from tests.api.gpu import Job, completion, failure, take_jobs
 from tests.api.studio import Studio
@@ -126,3 +128,43 @@ async def test_a_report_about_an_attempt_that_is_over_leaves_nothing(studio: Stu
         await studio.service.services.pool.fetch("SELECT FROM evidence WHERE hash = $1", digest)
         == []
     )
+
+
+async def test_auditors_fetch_the_message_that_an_event_names_and_that_is_kept(
+    studio: Studio,
+) -> None:
+    job = await studio.transcoding()
+    body = failure(job).to_json().encode()
+    await studio.gpu.deliver(body)
+    digest = (await events_of(studio, job.media_id))[-1]["evidence"]
+    path, http = f"/api/audit/evidence/{digest}", studio.service.http
+
+    answer = await http.get(path, headers=studio.auth(Role.AUDITOR))
+
+    assert (answer.status_code, answer.content) == (200, body)
+    assert answer.headers["evidence-kind"] == "worker_callback"
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert parsedate_to_datetime(answer.headers["last-modified"]).tzinfo is not None
+    newest = "SELECT what FROM audit_reads ORDER BY id DESC LIMIT 1"
+    assert await studio.service.services.pool.fetchval(newest) == f"evidence {digest}"
+
+
+@pytest.mark.parametrize(
+    ("digest", "status", "code"),
+    [
+        ("0" * 64, 404, "no_evidence"),
+        ("A" * 64, 422, "invalid_request"),
+        ("0" * 63, 422, "invalid_request"),
+    ],
+)
+async def test_a_message_that_is_not_kept_is_said_to_be_none(
+    studio: Studio, digest: str, status: int, code: str
+) -> None:
+    path, http = f"/api/audit/evidence/{digest}", studio.service.http
+    answer = await http.get(path, headers=studio.auth(Role.AUDITOR))
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_creators_fetch_no_messages(studio: Studio) -> None:
+    answer = await studio.get(f"/api/audit/evidence/{'0' * 64}")
+    assert (answer.status_code, answer.json()["code"]) == (403, "role_required")

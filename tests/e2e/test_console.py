@@ -206,7 +206,10 @@ def test_the_auditor_sees_who_did_what_and_the_item_as_of_any_version(back: Desk
     expect(events.first).to_contain_text("Creator creator-1")
     for words in ("Hash recomputed here: it is what the event says", "covers it"):
         expect(events.filter(has_text=words)).to_have_count(events.count())
-    expect(events.filter(has_text="A kept message, SHA-256")).not_to_have_count(0)
+    failed = events.last
+    failed.get_by_text("The message itself").click()
+    expect(failed.get_by_text("Hashed here: it is the message")).to_be_visible()
+    expect(failed.locator(".message pre")).to_contain_text('"status": "failed"')
     slider = page.get_by_role("slider", name="As of version")
     for key, status in (("Home", "uploading"), ("ArrowRight", "uploaded")):
         slider.press(key)

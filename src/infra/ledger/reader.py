@@ -37,6 +37,14 @@ class KeptCheckpoint(NamedTuple):
     signed_at: datetime
 
 
+class KeptMessage(NamedTuple):
+    """What an event rests on: a message, byte by byte as it came."""
+
+    kind: str
+    body: bytes
+    kept_at: datetime
+
+
 class LedgerReader:
     """What auditors read, and the record that they did."""
 
@@ -63,6 +71,11 @@ class LedgerReader:
         """The newest checkpoint; None before the first."""
         row = await self._pool.fetchrow(sql("newest_checkpoint"))
         return None if row is None else KeptCheckpoint(*row)
+
+    async def evidence(self, digest: bytes) -> KeptMessage | None:
+        """The message with that SHA-256; None where none is kept."""
+        row = await self._pool.fetchrow(sql("find_evidence"), digest)
+        return None if row is None else KeptMessage(*row)
 
     async def note_read(self, actor: str, what: str) -> None:
         """Keep who read what, before it is answered."""

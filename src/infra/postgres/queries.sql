@@ -488,6 +488,10 @@ WHERE l.position = $1;
 -- Keep a raw message under its hash; the same message once.
 INSERT INTO evidence (hash, kind, body) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING;
 
+-- name: find_evidence
+-- The kept message with that hash.
+SELECT kind, body, kept_at FROM evidence WHERE hash = $1;
+
 -- name: figures
 -- What the service knows of itself: (figure, label, value). Cheap however long the history is: only
 -- what is pending is counted, by the indexes that hold nothing else.

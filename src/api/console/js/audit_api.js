@@ -26,6 +26,12 @@ export const history = (id) => get(`/api/media/${id}/events`);
 /** The item as after so many events. */
 export const asOf = (id, version) => get(`/api/media/${id}?version=${version}`);
 
+/** The message with that SHA-256, byte by byte as it came, and what kind of message it is. */
+export async function evidence(digest) {
+  const answer = await call("GET", `/api/audit/evidence/${digest}`);
+  return { kind: answer.headers.get("evidence-kind"), bytes: new Uint8Array(await answer.arrayBuffer()) };
+}
+
 /** The whole proof, as a Blob. */
 export async function bundle() {
   const answer = await call("GET", "/api/audit/bundle", { timeoutMs: BUNDLE_TIMEOUT_MS });

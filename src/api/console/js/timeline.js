@@ -2,6 +2,7 @@
 
 import { asOf, history } from "./audit_api.js";
 import { fill, h, icon, write } from "./dom.js";
+import { evidenceOf } from "./evidence.js";
 import { actorOf, columnName, eventName, valueOf } from "./event_words.js";
 import { exactly, short } from "./format.js";
 import { hex } from "./proof/bytes.js";
@@ -85,7 +86,7 @@ export class Timeline {
       h("dl", { class: "facts small" },
         h("dt", {}, "Caused by"), h("dd", {}, who, " ", h("span", { class: "mono" }, which)),
         h("dt", {}, "Changed"), h("dd", {}, changes(this.rows[at - 1], this.rows[at])),
-        h("dt", {}, "Evidence"), h("dd", {}, event.evidence ? ["A kept message, SHA-256 ", h("code", { title: event.evidence }, short(event.evidence, 20))] : "None: it rests on the call itself"),
+        h("dt", {}, "Evidence"), h("dd", {}, evidenceOf(event.evidence)),
         h("dt", {}, "Hash"), h("dd", { class: "mono", title: event.hash }, short(event.hash, 24))),
       proof, h("details", { class: "small" }, h("summary", {}, "Everything it holds"), h("pre", { tabIndex: 0 }, JSON.stringify(event, null, 2))));
   }
