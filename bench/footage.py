@@ -25,6 +25,15 @@ def make(ffmpeg: str, folder: Path, seconds: float) -> Footage:
     return Footage(_hard(ffmpeg, folder, seconds), _lecture(ffmpeg, folder, seconds), seconds)
 
 
+def long_film(ffmpeg: str, hard: Path, seconds: float) -> Path:
+    """The hard source over and over, in 480p: many segments for little work."""
+    path = hard.with_name("long.mp4")
+    argv = [ffmpeg, "-hide_banner", "-nostdin", "-v", "error", "-y", "-stream_loop", "-1"]
+    argv += ["-i", str(hard), "-t", f"{seconds:g}", "-vf", "scale=-2:480", *_ENCODE.split()]
+    subprocess.run([*argv, str(path)], check=True, timeout=600)
+    return path
+
+
 def _hard(ffmpeg: str, folder: Path, seconds: float) -> Path:
     """Four films beside each other, each reduced: sharp everywhere, and all of it moves."""
     graph = (

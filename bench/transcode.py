@@ -27,6 +27,8 @@ from gpu_worker.tools import find_tools
 OURS = EncodeSettings().x264_preset
 DEFAULT = "medium"
 """x264's own."""
+FILM_S = 180.0
+"""Whose upload hides behind its encode, but for the last of its thirty segments."""
 
 Turn = Callable[[], Cost]
 
@@ -115,7 +117,8 @@ async def main(*, quick: bool) -> None:
         made = footage.make(tools.ffmpeg, folder, 2.0 if quick else 10.0)
         tell_costs(interleaved(1 if quick else 3, turns(tools.ffmpeg, made, folder)))
         tell_quality(tools.ffmpeg, made, folder)
-        overlap = await upload.measure(tools, made.hard, folder)
+        film = footage.long_film(tools.ffmpeg, made.hard, 12.0 if quick else FILM_S)
+        overlap = await upload.measure(tools, film, folder)
         print(f"  encode {overlap.encode_s:.1f} s, upload {overlap.upload_s:.1f} s")
         ratio(
             "wall of both at once, to the longer of the two alone",
