@@ -46,7 +46,7 @@ async def _replay(dsn: str) -> Replayed:
         events = await connection.fetchval(COUNT)
         with _watched(connection.get_server_pid(), os.getpid()) as most:
             began = time.perf_counter()
-            await replaying.rebuild(lambda _span, _found: None)
+            await replaying.rebuild(lambda _streams: None)
             seconds = time.perf_counter() - began
         return Replayed(events / seconds, *most)
 

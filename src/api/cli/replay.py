@@ -1,7 +1,7 @@
 """`replay`: the projection against the history."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,6 +17,9 @@ from infra.postgres.replay import Difference, Replay, Span, Tell, open_replay
 from infra.settings import Settings, load
 
 MISSING = "(no row)"
+
+Advance = Callable[[int], None]
+"""Called with how many more streams were gone through."""
 
 
 class Mode(Enum):
@@ -101,16 +104,16 @@ async def _switch(replay: Replay, streams: int, outcome: Outcome) -> None:
         await replay.switch(_both(bar, outcome.switched))
 
 
-def _both(first: Tell, second: Tell) -> Tell:
-    def tell(span: Span, differences: Sequence[Difference]) -> None:
-        first(span, differences)
-        second(span, differences)
+def _both(advance: Advance, tell: Tell) -> Tell:
+    def both(span: Span, differences: Sequence[Difference]) -> None:
+        advance(span.streams)
+        tell(span, differences)
 
-    return tell
+    return both
 
 
 @contextmanager
-def _bar(name: str, streams: int) -> Iterator[Tell]:
+def _bar(name: str, streams: int) -> Iterator[Advance]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -120,7 +123,7 @@ def _bar(name: str, streams: int) -> Iterator[Tell]:
     )
     with Progress(*columns, console=output.err, transient=True) as bar:
         task = bar.add_task(name, total=streams)
-        yield lambda span, _: bar.advance(task, span.streams)
+        yield lambda more: bar.advance(task, more)
 
 
 def show(outcome: Outcome) -> None:

@@ -397,9 +397,14 @@ SELECT d.id, d.kept, d.folded
 FROM unnest($1::uuid[]) AS one (id) CROSS JOIN LATERAL projection_differences(one.id, one.id) AS d
 ORDER BY d.id;
 
--- name: rebuild_span
--- Fill the shadow table with what the events of a span make.
-INSERT INTO media_items_rebuilt SELECT * FROM media_items_folded WHERE id >= $1 AND id <= $2;
+-- name: stream_pages
+-- How many pages the table of streams has now.
+SELECT (pg_relation_size('streams') / current_setting('block_size')::integer)::integer;
+
+-- name: on_pages
+-- The streams on its pages from one up to another.
+SELECT coalesce(array_agg(stream_id), '{}') FROM streams
+WHERE ctid >= format('(%s,0)', $1::integer)::tid AND ctid < format('(%s,0)', $2::integer)::tid;
 
 -- name: rebuilt_otherwise
 -- Items of a span in which live and shadow table differ: changed since, or wrong.
@@ -418,8 +423,9 @@ SELECT FROM streams WHERE stream_id = ANY ($1::uuid[]) ORDER BY stream_id FOR UP
 DELETE FROM media_items_rebuilt WHERE id = ANY ($1::uuid[]);
 
 -- name: rebuild_items
--- Fold single items into the shadow table.
-INSERT INTO media_items_rebuilt SELECT * FROM media_items_folded WHERE id = ANY ($1::uuid[]);
+-- Fold these items into the shadow table.
+INSERT INTO media_items_rebuilt SELECT * FROM media_items_folded WHERE id = ANY ($1::uuid[])
+ON CONFLICT (id) DO NOTHING;
 
 -- name: mend_rows
 -- Make live rows equal to the shadow table's.

@@ -1,7 +1,7 @@
 """The projection against the history: rebuilt beside the live table, compared, and mended.
 
-Streams are taken in spans of their ids, so that memory stays flat. Each comparison is one
-statement, which sees one state of events and rows: appends meanwhile make no false difference.
+Streams are taken some at a time, so that memory stays flat. Each comparison is one statement,
+which sees one state of events and rows: appends meanwhile make no false difference.
 """
 
 import json
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 SPAN_STREAMS = 2_000
 """With more, the server sorts and joins more at a time, and is hardly faster for it."""
+SPAN_PAGES = 32
+"""Of the table of streams, some 80 on each. Streams that lie together there were moved at about the
+same time, so their events lie together too: by ids each would be read from a page of its own."""
 STATEMENT_LIMIT_S = 300.0
 LOCK_LIMIT_S = 30
 FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
@@ -131,15 +134,20 @@ class Replay:
         async for span in self._spans():
             tell(span, await self._differences("differences", span.first, span.last))
 
-    async def rebuild(self, tell: Tell) -> None:
-        """Make `media_items_rebuilt` anew from the events."""
+    async def rebuild(self, advance: Callable[[int], None]) -> None:
+        """Make `media_items_rebuilt` anew from the events; `advance` is told of how many streams.
+
+        A stream that is appended to meanwhile may change its place, and be met twice or never:
+        `compare` looks anew at each that differs.
+        """
         await self.connection.execute(
             "DROP TABLE IF EXISTS media_items_rebuilt; CREATE UNLOGGED TABLE media_items_rebuilt"
             " (LIKE media_items INCLUDING DEFAULTS INCLUDING CONSTRAINTS, PRIMARY KEY (id))"
         )
-        async for span in self._spans():
-            await self.connection.execute(sql("rebuild_span"), span.first, span.last)
-            tell(span, ())
+        for page in range(0, await self.connection.fetchval(sql("stream_pages")), SPAN_PAGES):
+            ids = await self.connection.fetchval(sql("on_pages"), page, page + SPAN_PAGES)
+            await self.connection.execute(sql("rebuild_items"), ids)
+            advance(len(ids))
 
     async def compare(self, tell: Tell) -> None:
         """Compare the live table with the rebuilt one.
