@@ -17,6 +17,9 @@ from gpu_worker.fragmented import Codec
 from gpu_worker.ladder import Rung
 
 KEY_FRAME_SECONDS = 2
+LEANER = {"faster": ("-motion-est", "dia", "-subq", "3")}
+"""What of a preset of x264's is not worth its time. Without it VMAF and bytes were measured to be
+the same, where all moves and of slides, for a sixth less of the processor."""
 HEVC_SHARE, AV1_SHARE = Fraction(3, 5), Fraction(1, 2)
 """Of H.264's rates."""
 AV1_PRESETS = {
@@ -41,7 +44,8 @@ def h264(
     group, keys = _groups(frame_rate, chunk)
     if encoder == "libx264":
         return [
-            "-c:v", "libx264", "-preset", x264_preset, "-profile:v", "high", "-crf", "21",
+            "-c:v", "libx264", "-preset", x264_preset, *LEANER.get(x264_preset, ()),
+            "-profile:v", "high", "-crf", "21",
             *_cap(rung), *keys, "-keyint_min", group, "-sc_threshold", "0", "-flags", "+cgop",
         ]  # fmt: skip
     return [

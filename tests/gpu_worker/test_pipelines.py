@@ -202,7 +202,8 @@ def encoder(way: EncoderChoice, case: Case, kbps: int) -> list[str]:
     keys = ["-g", f"{case.group}", "-force_key_frames", "expr:gte(t,n_forced*2)"]
     if way.encoder == "libx264":
         return [
-            "-c:v", "libx264", "-preset", "faster", "-profile:v", "high", "-crf", "21", *cap, *keys,
+            "-c:v", "libx264", "-preset", "faster", "-motion-est", "dia", "-subq", "3",
+            "-profile:v", "high", "-crf", "21", *cap, *keys,
             "-keyint_min", f"{case.group}", "-sc_threshold", "0", "-flags", "+cgop",
         ]  # fmt: skip
     return [
