@@ -19,8 +19,9 @@ STOP_S = 10
 """After a polite signal."""
 TIMED_OUT = 124
 """As the exit code of a step that was stopped, like that of timeout(1)."""
-WORKERS = str((os.cpu_count() or 1) + 1)
-"""Processes that run tests: they wait, for ffmpeg and for one another, a third of their time."""
+WORKERS = str((os.cpu_count() or 1) + 2)
+"""Processes that run tests: they wait, for ffmpeg, for deadlines and for one another, a third of
+their time, and the long ones for nobody else."""
 
 
 def steps(pytest_args: list[str]) -> list[tuple[str, list[str]]]:
