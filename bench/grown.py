@@ -29,7 +29,9 @@ SELECT gen_random_uuid() AS id, ''::bytea AS hash FROM generate_series(1, {lives
 # The life that the store has lived once, again for every item: one version of all at a time.
 NEXT_VERSION = """
 WITH template AS (
-    SELECT * FROM events WHERE stream_id = '{template}' AND version = {version}
+    SELECT e.*, coalesce(e.payload->>'commitment', '-') AS commitment, p.salt, p.fields::text
+    FROM events e LEFT JOIN personal p USING (stream_id, version)
+    WHERE stream_id = '{template}' AND version = {version}
 ), written AS (
     INSERT INTO events (stream_id, version, event_id, type, schema_version, payload, actor,
         correlation_id, traceparent, occurred_at, recorded_at, prev_hash, hash)
@@ -38,7 +40,11 @@ WITH template AS (
         (e).prev_hash, event_hash(e)
     FROM (
         SELECT ROW(0, b.id, {version}, gen_random_uuid(), t.type, t.schema_version,
-            replace(t.payload::text, '{template}', b.id::text)::json, t.actor, t.correlation_id,
+            replace(replace(t.payload::text, '{template}', b.id::text), t.commitment,
+                coalesce(encode(sha256(convert_to(format(
+                    E'codex-media.personal.v1\\n%s\\n%s', encode(t.salt, 'hex'),
+                    replace(t.fields, '{template}', b.id::text)), 'UTF8')), 'hex'), '-'))::json,
+            t.actor, t.correlation_id,
             NULL, t.traceparent, NULL, t.occurred_at, t.recorded_at, b.hash, '')::events AS e
         FROM born b CROSS JOIN template t
         OFFSET 0
@@ -56,6 +62,9 @@ INSERT INTO media_items
 SELECT (jsonb_populate_record(m,
     replace(to_jsonb(m)::text, '{template}', b.id::text)::jsonb)).*
 FROM born b CROSS JOIN media_items m WHERE m.id = '{template}';
+INSERT INTO personal
+SELECT b.id, p.version, p.salt, replace(p.fields::text, '{template}', b.id::text)::json
+FROM born b CROSS JOIN personal p WHERE p.stream_id = '{template}';
 DROP TABLE born;
 """
 SETTLE = ("VACUUM ANALYZE", "CHECKPOINT")

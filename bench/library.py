@@ -19,7 +19,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg.types.json import Jsonb
 
-from bench.lives import APPENDS_PER_LIFE, life
+from bench.lives import APPENDS_PER_LIFE, in_clear, life
 from domain.read_model import MediaRow, project
 from infra.embedded.postgres import USER
 
@@ -90,9 +90,9 @@ def _live(application: "Application[UUID]", media_id: UUID) -> None:
     for step in life(media_id):
         for each in step.events:
             if item is None:
-                item = Item(payload=each.payload())
+                item = Item(payload=in_clear(each))
             else:
-                item.happen(type=each.type, payload=each.payload())
+                item.happen(type=each.type, payload=in_clear(each))
         application.save(item, row=project(media_id, step.item))
 
 

@@ -34,6 +34,11 @@ def life(media_id: UUID) -> Iterator[Append]:
         yield Append(version, events, item)
 
 
+def in_clear(event: Event) -> dict[str, object]:
+    """All that an event says, for those that commit to nothing."""
+    return event.model_dump(mode="json", by_alias=True, exclude={"type", "commitment"})
+
+
 def _of_job(event: Event, job_id: str) -> Event:
     if hasattr(event, "runpod_job_id"):
         return event.model_copy(update={"runpod_job_id": job_id})

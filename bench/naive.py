@@ -12,11 +12,11 @@ import asyncpg
 
 from bench.contenders import lives_per_second
 from bench.database import execute
-from bench.lives import APPENDS_PER_LIFE, Append, life
+from bench.lives import APPENDS_PER_LIFE, Append, in_clear, life
 from domain.handler import event_id
 from domain.media import MediaItem
 from domain.read_model import project
-from infra.postgres.event_store import canonical
+from infra.postgres.canonical_json import canonical_json
 from infra.postgres.pool import Pool
 from tests import factories as f
 
@@ -78,7 +78,7 @@ def _event_columns(media_id: UUID, step: Append) -> tuple[object, ...]:
         step.version,
         [event_id(command_id, index) for index in range(len(step.events))],
         [event.type for event in step.events],
-        [canonical(event) for event in step.events],
+        [canonical_json(in_clear(event)) for event in step.events],
         context.actor,
         context.correlation_id,
         context.traceparent,

@@ -13,7 +13,7 @@ from bench.ceiling import Pgbench
 from bench.database import STATEMENT_LIMIT_S, Server
 from bench.lives import APPENDS_PER_LIFE, life
 from domain.read_model import project
-from infra.postgres.event_store import canonical, envelope
+from infra.postgres.event_store import canonical, envelope, sealed_anew
 from tests import factories as f
 
 STEPS = """
@@ -42,7 +42,7 @@ async def prepare(server: Server, database: str, folder: Path) -> Pgbench:
             shared = envelope(f.NOW, f.context(), project(template, step.item))
             types = [event.type for event in step.events]
             versions = [event.schema_version for event in step.events]
-            payloads = [canonical(event) for event in step.events]
+            payloads = [canonical(sealed_anew(event).event) for event in step.events]
             await connection.execute(
                 KEEP_STEP, number, step.version, *shared, types, versions, payloads
             )

@@ -1,13 +1,17 @@
 """Valid events and commands with readable defaults: one video of one creator."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 from uuid import UUID
+
+import rfc8785
 
 from domain import commands as c
 from domain import events as e
 from domain.failure import ErrorCode, advice
 from domain.keys import original_key
 from domain.media import attempt_id
+from domain.sealing import Sealed, seal
 
 MEDIA_ID = UUID("0190a1b2-0000-4000-8000-000000000001")
 CREATOR = "creator-1"
@@ -100,6 +104,7 @@ def registered(
         content_type=content_type,
         declared_size=SIZE,
         upload_deadline=UPLOAD_DEADLINE,
+        commitment=None,
     )
 
 
@@ -154,12 +159,25 @@ def transcoding_failed(
         message="The encoder stopped.",
         retryable=advice(code).retryable,
         stderr_tail="Conversion failed!",
+        commitment=None,
     )
 
 
 def retry_requested() -> e.RetryRequested:
     """The creator asked for the second attempt."""
     return e.RetryRequested(actor=f"creator:{CREATOR}")
+
+
+def erased(
+    commitments: tuple[str, ...] = (), reason: e.ErasureReason = e.ErasureReason.CREATOR_REQUEST
+) -> e.Erased:
+    """The item was erased."""
+    return e.Erased(actor=f"creator:{CREATOR}", reason=reason, commitments=commitments)
+
+
+def sealed(event: e.Event, salt: bytes = b"salt" * 8) -> Sealed:
+    """The event as it is stored."""
+    return seal(event, salt, lambda value: rfc8785.dumps(cast("Any", value)).decode())
 
 
 def uploading() -> tuple[e.Event, ...]:
@@ -243,3 +261,8 @@ def record_failure(attempt: int = 1, code: ErrorCode = ErrorCode.ENCODE_FAILED) 
 def retry_transcoding(failed_attempt: int = 1) -> c.RetryTranscoding:
     """The creator wants another attempt after this one."""
     return c.RetryTranscoding(MEDIA_ID, f"creator:{CREATOR}", failed_attempt, TRANSCODING_DEADLINE)
+
+
+def erase_media(reason: e.ErasureReason = e.ErasureReason.CREATOR_REQUEST) -> c.EraseMedia:
+    """Nothing of the item may stay."""
+    return c.EraseMedia(f"creator:{CREATOR}", reason)

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.failures import bearers, documented, listing
 
 FAILURES = [f"F{number:02}" for number in range(1, 42)]
-INVARIANTS = [f"I{number}" for number in range(1, 10)]
+INVARIANTS = [f"I{number}" for number in range(1, 11)]
 KINDS = {"S", "K", "R", "N", "H", "F", "C"}
 
 

@@ -71,7 +71,7 @@ async def read_evidence(call: Call) -> Response:
     await _note(call, f"evidence {digest.hex()}")
     kept = await call.services.ledger.evidence(digest)
     if kept is None:
-        raise ApiError(404, "no_evidence", "No message with this SHA-256 is kept.")
+        raise ApiError(404, "no_evidence", "No message with this SHA-256 is kept, or not any more.")
     headers = {
         "content-disposition": f'attachment; filename="{digest.hex()}"',
         "evidence-kind": kept.kind,

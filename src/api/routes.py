@@ -2,7 +2,7 @@
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
-from api import audit, health, media, metrics, playback, session, transcoding, webhooks
+from api import audit, erasure, health, media, metrics, playback, session, transcoding, webhooks
 from api.audit_schemas import CheckpointOut, LedgerEventOut
 from api.auth import Role
 from api.live import stream
@@ -24,6 +24,7 @@ from api.upload_schemas import RegisteredOut
 from gpu_worker.contract import Report
 
 CREATORS = frozenset({Role.CREATOR})
+ERASERS = frozenset({Role.CREATOR, Role.ADMIN})
 AUDITORS = frozenset({Role.AUDITOR, Role.ADMIN})
 READERS = frozenset({Role.CREATOR, Role.AUDITOR, Role.ADMIN})
 
@@ -65,6 +66,11 @@ OPERATIONS: tuple[Operation, ...] = (
             "version": "As after this many events.",
             "at": "As of this time (RFC 3339).",
         },
+    ),
+    Operation(
+        "DELETE", "/api/media/{media_id}", erasure.erase_media,
+        "Erase an item for good, with all that was made of it (admins: anyone's)",
+        {202: MediaOut}, ERASERS,
     ),
     Operation(
         "GET", "/api/media/{media_id}/upload", media.renew_upload,

@@ -11,6 +11,7 @@ from api.auth import Role
 from domain.events import StoredEvent
 from domain.failure import ErrorCode, advice
 from domain.lifecycle import Status
+from domain.personal import PersonalRecord
 from gpu_worker.contract import CreatorId
 from infra.postgres.reads import ItemRow
 
@@ -107,7 +108,7 @@ class MediaOut(Schema):
     id: UUID
     status: Status
     media_type: Literal["video", "audio"]
-    file_name: str
+    file_name: str | None = Field(description="Null once the item was erased.")
     content_type: str
     size: int = Field(description="Bytes, as declared.")
     error: ErrorOut | None
@@ -153,6 +154,13 @@ class StatusOut(Schema):
     version: int
 
 
+class PersonalOut(Schema):
+    """What an event commits to of what it says of a person (docs/audit.md)."""
+
+    salt: str
+    fields: dict[str, JsonValue]
+
+
 class EventOut(Schema):
     """One event of an item's history, with its place in the hash chain."""
 
@@ -161,6 +169,9 @@ class EventOut(Schema):
     type: str
     schema_version: int
     payload: JsonValue
+    personal: PersonalOut | None = Field(
+        default=None, description="What the payload commits to; null for nothing, and once erased."
+    )
     actor: str
     correlation_id: UUID
     causation_id: UUID | None
@@ -278,6 +289,10 @@ def status_out(row: ItemRow) -> StatusOut:
     )
 
 
+def _personal_out(record: PersonalRecord) -> PersonalOut:
+    return PersonalOut(salt=record.salt.hex(), fields=json.loads(record.fields_json))
+
+
 def event_out(stored: StoredEvent) -> EventOut:
     """A stored event as it goes out."""
     return EventOut(
@@ -287,6 +302,7 @@ def event_out(stored: StoredEvent) -> EventOut:
         schema_version=stored.schema_version,
         # As stored and hashed, in whatever version, not as it is read today.
         payload=json.loads(stored.payload_json),
+        personal=None if stored.personal is None else _personal_out(stored.personal),
         actor=stored.context.actor,
         correlation_id=stored.context.correlation_id,
         causation_id=stored.context.causation_id,

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from domain.events import MediaType, RenditionFact
+from domain.events import ErasureReason, MediaType, RenditionFact
 from domain.failure import ErrorCode
 
 
@@ -104,6 +104,13 @@ class RetryTranscoding(NamedTuple):
     transcoding_deadline: datetime
 
 
+class EraseMedia(NamedTuple):
+    """Nothing of the item may stay but that it was."""
+
+    actor: str
+    reason: ErasureReason
+
+
 Command = (
     RegisterMedia
     | CompleteUpload
@@ -114,4 +121,5 @@ Command = (
     | RecordCompletion
     | RecordFailure
     | RetryTranscoding
+    | EraseMedia
 )

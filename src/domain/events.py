@@ -1,6 +1,7 @@
 """The events of a media item's life, and the envelope they are stored in.
 
 Stored payloads use camelCase. A stored shape never changes: a new shape is a new schema version.
+What an event says of a person is not in its payload, which only commits to it: `domain.personal`.
 """
 
 from datetime import datetime
@@ -12,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from pydantic.alias_generators import to_camel
 
 from domain.failure import ErrorCode
+from domain.personal import PersonalRecord
 
 
 class MediaType(StrEnum):
@@ -26,6 +28,17 @@ class Trigger(StrEnum):
 
     UPLOAD = "upload"
     RETRY = "retry"
+
+
+class ErasureReason(StrEnum):
+    """Why an item was erased."""
+
+    CREATOR_REQUEST = "creator_request"
+    RETENTION = "retention"
+    ADMIN = "admin"
+
+
+Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Shape(BaseModel):
@@ -47,14 +60,37 @@ class EventBase(Shape):
         return self.model_dump(mode="json", by_alias=True, exclude={"type"})
 
 
-class Registered(EventBase):
+class CommittingEvent(EventBase):
+    """Base of events with fields that are personal. Their payload has a commitment in their place.
+
+    The fields are None once they were erased. The commitment is None until the event is stored, and
+    in events of version 1, which have the fields themselves in their payload, for good.
+    """
+
+    personal_fields: ClassVar[frozenset[str]]
+    commitment: Sha256Hex | None
+
+    def payload(self) -> dict[str, object]:
+        """The fields as stored, without those that are personal; ValueError before `seal`."""
+        if self.commitment is None:
+            raise ValueError(f"{self.type} has no commitment: seal it first")
+        return self.model_dump(mode="json", by_alias=True, exclude={"type", *self.personal_fields})
+
+    def personal(self) -> dict[str, object]:
+        """The personal fields as they are kept: JSON types, camelCase."""
+        return self.model_dump(mode="json", by_alias=True, include=set(self.personal_fields))
+
+
+class Registered(CommittingEvent):
     """A creator announced a file and got a place to upload it to."""
 
+    schema_version: ClassVar[int] = 2
+    personal_fields: ClassVar[frozenset[str]] = frozenset({"input_key", "file_name"})
     type: Literal["media.registered"] = "media.registered"
     creator_id: str
     media_type: MediaType
-    input_key: str
-    file_name: str
+    input_key: str | None = None
+    file_name: str | None = None
     content_type: str
     declared_size: int
     """Bytes, as the creator declared."""
@@ -136,16 +172,18 @@ class TranscodingCompleted(EventBase):
     gpu_seconds: float
 
 
-class TranscodingFailed(EventBase):
-    """The attempt is over without outputs."""
+class TranscodingFailed(CommittingEvent):
+    """The attempt is over without outputs. Its texts may quote what stands in the file."""
 
+    schema_version: ClassVar[int] = 2
+    personal_fields: ClassVar[frozenset[str]] = frozenset({"message", "stderr_tail"})
     type: Literal["media.transcoding_failed"] = "media.transcoding_failed"
     attempt: int
     runpod_job_id: str | None
     error_code: ErrorCode
-    message: str
+    message: str | None = None
     retryable: bool
-    stderr_tail: str
+    stderr_tail: str | None = None
 
 
 class RetryRequested(EventBase):
@@ -153,6 +191,15 @@ class RetryRequested(EventBase):
 
     type: Literal["media.retry_requested"] = "media.retry_requested"
     actor: str
+
+
+class Erased(EventBase):
+    """The item is no more: its objects, and what was said of a person, by these commitments."""
+
+    type: Literal["media.erased"] = "media.erased"
+    actor: str
+    reason: ErasureReason
+    commitments: tuple[Sha256Hex, ...]
 
 
 Event = Annotated[
@@ -164,11 +211,11 @@ Event = Annotated[
     | TranscodingStarted
     | TranscodingCompleted
     | TranscodingFailed
-    | RetryRequested,
+    | RetryRequested
+    | Erased,
     Field(discriminator="type"),
 ]
 
-Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Actor = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 
 
@@ -195,6 +242,8 @@ class StoredEvent(Shape):
     schema_version: int
     payload_json: str
     """RFC 8785 text of the payload, exactly as hashed."""
+    personal: PersonalRecord | None = None
+    """What the payload commits to; None where it commits to nothing, or that was erased."""
     context: Context
     occurred_at: datetime
     recorded_at: datetime

@@ -1,11 +1,12 @@
 """load → fold → decide → append, again after a conflict or a broken connection: once, for all."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID, uuid4, uuid5
 
 from domain.commands import Command, RegisterMedia
 from domain.errors import AccessDenied, ConcurrencyConflict, StoreInterrupted
-from domain.events import Context, StoredEvent
+from domain.events import Context, Event, StoredEvent
 from domain.media import MediaItem, decide, evolve, fold
 from domain.ports import EventStore
 
@@ -63,17 +64,23 @@ async def _once(
     if item is not None and done:
         return Handled(item, done)
     decided = decide(command, item)
+    after = _evolved(item, decided)
+    if not decided:
+        return Handled(after, [])
     expected_version = 0 if item is None else item.version
-    for event in decided:
+    appended = await store.append(
+        media_id, expected_version, decided, after, context, command_id=command_id
+    )
+    # As stored: events get their commitments there.
+    return Handled(_evolved(item, [stored.event for stored in appended]), appended)
+
+
+def _evolved(item: MediaItem | None, events: Sequence[Event]) -> MediaItem:
+    for event in events:
         item = evolve(item, event)
     if item is None:
-        raise AccessDenied(media_id)
-    if not decided:
-        return Handled(item, [])
-    appended = await store.append(
-        media_id, expected_version, decided, item, context, command_id=command_id
-    )
-    return Handled(item, appended)
+        raise ValueError("registering makes an item")
+    return item
 
 
 def _appended_by(command_id: UUID, history: list[StoredEvent]) -> list[StoredEvent]:

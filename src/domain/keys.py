@@ -20,6 +20,11 @@ def safe_file_name(file_name: str) -> str:
     return cleaned[-MAX_NAME_LENGTH:].lstrip(".-") or "upload"
 
 
+def originals_prefix(creator_id: str, media_id: UUID) -> str:
+    """The folder of an item's upload."""
+    return f"{creator_id}/originals/{media_id}/"
+
+
 def original_key(creator_id: str, media_id: UUID, file_name: str) -> str:
     """The key of a creator's upload."""
-    return f"{creator_id}/originals/{media_id}/{safe_file_name(file_name)}"
+    return f"{originals_prefix(creator_id, media_id)}{safe_file_name(file_name)}"

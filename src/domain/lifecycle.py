@@ -1,4 +1,4 @@
-"""The five states of a media item and the one table of moves between them.
+"""The six states of a media item and the one table of moves between them.
 
 The table feeds everything that must agree on it: `decide`, the database's `transitions_allowed`
 rows and the README's diagram.
@@ -20,6 +20,7 @@ class Status(StrEnum):
     TRANSCODING = "transcoding"
     READY = "ready"
     FAILED = "failed"
+    ERASED = "erased"
 
 
 class Transition(TypedDict):
@@ -47,6 +48,11 @@ TRANSITIONS: tuple[Transition, ...] = (
     _row("media.transcoding_completed", Status.TRANSCODING, Status.READY),
     _row("media.transcoding_failed", Status.TRANSCODING, Status.FAILED),
     _row("media.retry_requested", Status.FAILED, Status.UPLOADED),
+    _row("media.erased", Status.UPLOADING, Status.ERASED),
+    _row("media.erased", Status.UPLOADED, Status.ERASED),
+    _row("media.erased", Status.TRANSCODING, Status.ERASED),
+    _row("media.erased", Status.READY, Status.ERASED),
+    _row("media.erased", Status.FAILED, Status.ERASED),
 )
 
 MACHINE = Machine(
@@ -87,5 +93,5 @@ def mermaid() -> str:
         for row in TRANSITIONS
     ]
     first = f"    [*] --> {INITIAL}: {FIRST_EVENT.removeprefix('media.')}"
-    last = f"    {Status.READY} --> [*]"
-    return "\n".join(["stateDiagram-v2", first, *moves, last])
+    last = [f"    {status} --> [*]" for status in (Status.READY, Status.ERASED)]
+    return "\n".join(["stateDiagram-v2", first, *moves, *last])

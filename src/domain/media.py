@@ -1,73 +1,36 @@
-"""One media item: what it may do next (`decide`), what an event makes of it (`evolve`)."""
+"""One media item: what it may do next (`decide`). What events make of it is in `folding`."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import reduce
 from typing import assert_never
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from domain import commands as c
 from domain import events as e
 from domain.errors import InvalidTransition, RetryRefused, TranscodingRunning
-from domain.failure import ErrorCode, advice
+from domain.failure import advice
+from domain.folding import evolve, fold
+from domain.item import (
+    JOB_ID,
+    MAX_ATTEMPTS,
+    MAX_JOBS_PER_ATTEMPT,
+    Failure,
+    MediaItem,
+    attempt_id,
+)
 from domain.keys import original_key
-from domain.lifecycle import INITIAL, Status, next_status
+from domain.lifecycle import Status, next_status
 
-MAX_ATTEMPTS = 2
-"""One for the upload, one manual retry: a transcode that failed mostly fails again."""
-MAX_JOBS_PER_ATTEMPT = 2
-"""A job that RunPod lost is submitted again once within its attempt."""
-JOB_ID = r"^[A-Za-z0-9_-]{1,100}$"
-"""What a job's id looks like, whoever names it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why the item is `failed`."""
-
-    code: ErrorCode
-    message: str
-    retryable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class MediaItem:
-    """The state folded from a stream. `version` counts its events."""
-
-    status: Status
-    version: int
-    creator_id: str
-    media_type: e.MediaType
-    input_key: str
-    file_name: str
-    content_type: str
-    declared_size: int
-    deadline: datetime | None
-    """When the present state ends by itself; None in final states."""
-    size: int | None = None
-    etag: str | None = None
-    attempt: int = 0
-    attempt_id: UUID | None = None
-    job_ids: tuple[str, ...] = ()
-    """Jobs accepted for the present attempt, oldest first."""
-    started: bool = False
-    outputs: e.TranscodingCompleted | None = None
-    failure: Failure | None = None
-
-    @property
-    def runpod_job_id(self) -> str | None:
-        """The job that is thought to run, or ran last."""
-        return self.job_ids[-1] if self.job_ids else None
-
-    def runs(self, attempt: int) -> bool:
-        """Whether `attempt` is the one under way. A report about any other one is late."""
-        return self.status is Status.TRANSCODING and self.attempt == attempt
-
-
-def attempt_id(media_id: UUID, attempt: int) -> UUID:
-    """The same id for the same attempt, whoever computes it (RFC 9562, version 5)."""
-    return uuid5(media_id, f"attempt/{attempt}")
+__all__ = [
+    "JOB_ID",
+    "MAX_ATTEMPTS",
+    "MAX_JOBS_PER_ATTEMPT",
+    "Failure",
+    "MediaItem",
+    "attempt_id",
+    "decide",
+    "evolve",
+    "fold",
+]
 
 
 def decide(command: c.Command, item: MediaItem | None) -> list[e.Event]:
@@ -102,6 +65,8 @@ def _decide_existing(  # noqa: PLR0911 - one line a command
             return _record_failure(command, item)
         case c.RetryTranscoding():
             return _retry(command, item)
+        case c.EraseMedia():
+            return _erase(command, item)
         case c.RegisterMedia():
             return []
         case _:
@@ -127,6 +92,7 @@ def _register(command: c.RegisterMedia) -> list[e.Event]:
             content_type=command.content_type,
             declared_size=command.declared_size,
             upload_deadline=command.upload_deadline,
+            commitment=None,
         )
     ]
 
@@ -207,6 +173,7 @@ def _record_failure(command: c.RecordFailure, item: MediaItem) -> list[e.Event]:
             message=_printable(command.message),
             retryable=advice(command.error_code).retryable,
             stderr_tail=_printable(command.stderr_tail),
+            commitment=None,
         )
     ]
 
@@ -238,68 +205,9 @@ def _retry(command: c.RetryTranscoding, item: MediaItem) -> list[e.Event]:
     ]
 
 
-def evolve(item: MediaItem | None, event: e.Event) -> MediaItem:
-    """The item after `event`. Asks no rule: history must fold even after the rules change."""
-    if isinstance(event, e.Registered):
-        return _born(event)
-    if item is None:
-        raise ValueError(f"a stream begins with {e.Registered.__name__}, not {event.type}")
-    return replace(_apply(item, event), version=item.version + 1)
-
-
-def _born(event: e.Registered) -> MediaItem:
-    return MediaItem(
-        status=INITIAL,
-        version=1,
-        creator_id=event.creator_id,
-        media_type=event.media_type,
-        input_key=event.input_key,
-        file_name=event.file_name,
-        content_type=event.content_type,
-        declared_size=event.declared_size,
-        deadline=event.upload_deadline,
-    )
-
-
-def _apply(item: MediaItem, event: e.Event) -> MediaItem:  # noqa: PLR0911 - one line an event
-    match event:
-        case e.UploadCompleted(size=size, etag=etag):
-            return replace(item, status=Status.UPLOADED, size=size, etag=etag)
-        case e.UploadExpired():
-            code = ErrorCode.UPLOAD_EXPIRED
-            expired = Failure(code, "The file was not uploaded in time.", advice(code).retryable)
-            return replace(item, status=Status.FAILED, failure=expired, deadline=None)
-        case e.TranscodingRequested():
-            return _begin_attempt(item, event)
-        case e.TranscodingSubmitted(runpod_job_id=job_id):
-            return replace(item, job_ids=(*item.job_ids, job_id))
-        case e.TranscodingStarted():
-            return replace(item, started=True)
-        case e.TranscodingCompleted():
-            return replace(item, status=Status.READY, outputs=event, deadline=None)
-        case e.TranscodingFailed():
-            failure = Failure(event.error_code, event.message, event.retryable)
-            return replace(item, status=Status.FAILED, failure=failure, deadline=None)
-        case e.RetryRequested():
-            return replace(item, status=Status.UPLOADED, failure=None)
-        case e.Registered():
-            return item
-        case _:
-            assert_never(event)
-
-
-def _begin_attempt(item: MediaItem, event: e.TranscodingRequested) -> MediaItem:
-    return replace(
-        item,
-        status=Status.TRANSCODING,
-        attempt=event.attempt,
-        attempt_id=event.attempt_id,
-        deadline=event.deadline,
-        job_ids=(),
-        started=False,
-    )
-
-
-def fold(events: Iterable[e.Event]) -> MediaItem | None:
-    """The item as its history makes it; None for an empty history."""
-    return reduce(evolve, events, None)
+def _erase(command: c.EraseMedia, item: MediaItem) -> list[e.Event]:
+    if item.status is Status.ERASED:
+        return []
+    return [
+        e.Erased(actor=command.actor, reason=command.reason, commitments=item.commitments),
+    ]

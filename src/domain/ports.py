@@ -163,10 +163,13 @@ class EvidenceKind(StrEnum):
 
 
 class EvidenceLocker(Protocol):
-    """Raw messages that events rest on, kept for good."""
+    """Raw messages that events rest on, kept until their item is erased."""
 
-    async def keep(self, kind: EvidenceKind, body: bytes) -> str:
-        """Keep `body`, once however often it comes; its SHA-256 in hex, for `Context.evidence`."""
+    async def keep(self, media_id: UUID, kind: EvidenceKind, body: bytes) -> str:
+        """Keep `body`, a message about the item, once however often it comes.
+
+        Its SHA-256 in hex, for `Context.evidence`.
+        """
         ...
 
 

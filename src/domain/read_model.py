@@ -16,12 +16,12 @@ class MediaRow(TypedDict):
     creator_id: str
     status: str
     media_type: str
-    file_name: str
+    file_name: str | None
     content_type: str
     declared_size: int
     size: int | None
     etag: str | None
-    r2_key: str
+    r2_key: str | None
     hls_master_playlist_key: str | None
     hls_preview_key: str | None
     thumbnail_key: str | None

@@ -16,7 +16,18 @@ Payload = Mapping[str, object]
 """A payload as stored: JSON types, camelCase."""
 Upcaster = Callable[[Payload], Payload]
 
-UPCASTERS: Mapping[tuple[str, int], Upcaster] = MappingProxyType({})
+
+def _without_commitment(payload: Payload) -> Payload:
+    """Version 1 had the personal fields in its payload, and commits to nothing."""
+    return {**payload, "commitment": None}
+
+
+UPCASTERS: Mapping[tuple[str, int], Upcaster] = MappingProxyType(
+    {
+        ("media.registered", 1): _without_commitment,
+        ("media.transcoding_failed", 1): _without_commitment,
+    }
+)
 """(event type, schema version) → the step to the next version."""
 
 SHAPES: tuple[type[EventBase], ...] = get_args(get_args(Event)[0])
@@ -76,7 +87,11 @@ def read_event(
     schema_version: int,
     payload: Payload,
     upcasters: Mapping[tuple[str, int], Upcaster] = UPCASTERS,
+    personal: Payload | None = None,
 ) -> Event:
-    """The event in a stored payload of any version ever stored."""
+    """The event in a stored payload of any version ever stored.
+
+    `personal` are the fields that it commits to, where they were not erased.
+    """
     today = upcast(event_type, schema_version, payload, upcasters)
-    return _EVENT.validate_python({**today, "type": event_type})
+    return _EVENT.validate_python({**today, **(personal or {}), "type": event_type})

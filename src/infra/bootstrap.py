@@ -6,13 +6,24 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from domain.ports import EventStore
-from domain.use_cases import Assistants, Dispatch, Outcomes, PartUploads, Reports, Uploads
+from domain.use_cases import (
+    Assistants,
+    Dispatch,
+    Erasure,
+    Outcomes,
+    PartUploads,
+    Reports,
+    Retention,
+    Uploads,
+)
+from domain.use_cases.erasure import Keeping
 from infra.claims import BucketClaims
 from infra.inbox import MessageDesk, own_keys
 from infra.ledger.reader import LedgerReader
 from infra.ledger.sealer import Sealer
 from infra.object_storage import S3ObjectStorage, open_storage
 from infra.output_gate import BucketOutputGate
+from infra.postgres.erasures import PostgresErasures
 from infra.postgres.event_store import PostgresEventStore
 from infra.postgres.evidence import PostgresEvidence
 from infra.postgres.inbox import PostgresInbox
@@ -31,6 +42,9 @@ from infra.postgres.work import (
 )
 from infra.runpod_transcoder import RunpodTranscoder, open_transcoder
 from infra.settings import Settings
+
+MARGIN = timedelta(minutes=5)
+"""For what is under way between clocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +72,8 @@ class Services:
     dispatch: Dispatch
     outcomes: Outcomes
     assistants: Assistants
+    erasure: Erasure
+    retention: Retention
     reserved: "Services | None" = None
     """The same on connections of its own, for what must get through when all others are taken."""
 
@@ -102,6 +118,8 @@ def compose(
         settings.multipart_threshold_bytes,
         settings.multipart_part_bytes,
     )
+    erasures = PostgresErasures(pool, lease)
+    erasure = Erasure(store, transcoder, erasures, storage.of_items(), _linger(settings))
     upload_window = timedelta(seconds=settings.upload_window_s)
     return Services(
         settings=settings,
@@ -127,4 +145,21 @@ def compose(
         assistants=Assistants(
             store, transcoder, PostgresRoster(pool, lease), settings.chunk_assistants
         ),
+        erasure=erasure,
+        retention=Retention(erasure, erasures, _keeping(settings)),
     )
+
+
+def _linger(settings: Settings) -> timedelta:
+    """How long objects of an item may come after it changed last.
+
+    A presigned URL outlives its upload, and a job its attempt: RunPod ends that with its `ttl`.
+    """
+    longest_s = max(settings.upload_url_ttl_s, settings.transcoding_window_s)
+    return timedelta(seconds=longest_s) + MARGIN
+
+
+def _keeping(settings: Settings) -> Keeping:
+    days = (settings.retain_media_days, settings.retain_failed_days)
+    media, failed = (None if each is None else timedelta(days=each) for each in days)
+    return Keeping(media, failed)

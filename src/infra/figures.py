@@ -67,6 +67,18 @@ FIGURES = (
         "above 0: mend what it names; nothing is lost meanwhile",
     ),
     Figure(
+        "erasures_waiting",
+        "",
+        "Erased items whose objects are still being looked for.",
+        "grows all the time: no `codex-media work` runs",
+    ),
+    Figure(
+        "erasures_failing",
+        "",
+        "Those of them whose last look failed.",
+        "above 0 for minutes: see `last_error` in `erasures`; the key may not delete or list",
+    ),
+    Figure(
         "ledger_unsealed",
         "",
         "Events without their place in the ledger.",

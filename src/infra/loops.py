@@ -7,6 +7,8 @@ assistants  calls jobs that help with long films, and dismisses them
 prober      tries again what paused dispatch
 sweeper     ends states that have outlived their deadline
 tidier      gives up parts of uploads that are over
+eraser      removes the objects of erased items
+retention   erases items that were kept long enough
 sealer      gives committed events their place in the ledger, and signs it
 checker     compares projected rows with their histories, some at a time
 """
@@ -29,6 +31,8 @@ SEALER_IDLE_S = 0.2
 """How much later than a commit the ledger's readers may see it."""
 CHECKER_IDLE_S = 10.0
 TIDIER_IDLE_S = 5.0
+RETENTION_IDLE_S = 600.0
+"""Between two rounds through all items: days are what they are kept for."""
 AFTER_ERROR_S = 5.0
 SWEEP_BATCH = 100
 
@@ -99,6 +103,16 @@ async def tidy_once(services: Services) -> bool:
     return await services.parts.tidy()
 
 
+async def erase_once(services: Services) -> bool:
+    """Remove the objects of one erased item; whether there was one."""
+    return await services.erasure.step()
+
+
+async def retain_once(services: Services) -> bool:
+    """Erase what was kept long enough, of some items; whether there are more."""
+    return await services.retention.step()
+
+
 async def seal_once(services: Services) -> bool:
     """Seal a batch of events; whether more may wait."""
     return await services.sealer.seal_once()
@@ -147,6 +161,8 @@ LOOPS = (
     Loop("prober", probe_once, IDLE_S),
     Loop("sweeper", sweep_once, IDLE_S),
     Loop("tidier", tidy_once, TIDIER_IDLE_S),
+    Loop("eraser", erase_once, IDLE_S),
+    Loop("retention", retain_once, RETENTION_IDLE_S),
     Loop("sealer", seal_once, SEALER_IDLE_S),
     Loop("checker", check_once, CHECKER_IDLE_S),
 )

@@ -15,6 +15,7 @@ from domain.errors import StorageUnavailable
 from domain.ports import FoundObject, PresignedUpload
 from infra.bucket_errors import code_of, translated
 from infra.fault_points import reach
+from infra.item_objects import BucketItemObjects
 from infra.part_storage import S3PartStorage
 from infra.settings import Settings
 
@@ -93,6 +94,10 @@ class S3ObjectStorage:
     def parts(self) -> S3PartStorage:
         """The same bucket, for uploads in parts."""
         return S3PartStorage(self._client, self._bucket, self._upload_url_ttl_s)
+
+    def of_items(self) -> BucketItemObjects:
+        """The same bucket, for the removal of all that is an item's."""
+        return BucketItemObjects(self._client, self._bucket)
 
     async def presign_get(self, key: str, ttl_s: int) -> str:
         """A signed GET of `key`, good for `ttl_s` seconds."""

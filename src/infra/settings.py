@@ -188,6 +188,12 @@ class Settings(BaseModel):
         le=MOST_ASSISTANTS,
         description="Further jobs that make chunks of one long film, at most.",
     )
+    retain_media_days: int | None = Field(
+        default=None, gt=0, description="Items are erased so long after their registration."
+    )
+    retain_failed_days: int | None = Field(
+        default=None, gt=0, description="Failed items are erased so long after they failed."
+    )
     database_connections: int = Field(default=10, gt=1, description="Pool size of a process.")
     webhook_connections: int = Field(
         default=4, gt=0, description="Beside those, kept for webhooks and `/readyz`."

@@ -1,5 +1,6 @@
 """The command line, run as a user runs it, in this process."""
 
+import io
 from typing import NamedTuple
 
 import pytest
@@ -24,9 +25,10 @@ class Console:
         self._monkeypatch = monkeypatch
         self._captured = captured
 
-    def run(self, *argv: str) -> Told:
-        """`codex-media ARGV`."""
+    def run(self, *argv: str, said: str = "") -> Told:
+        """`codex-media ARGV`; what is `said` comes from its stdin."""
         self._captured.readouterr()
+        self._monkeypatch.setattr("sys.stdin", io.StringIO(said))
         self._monkeypatch.setattr("sys.argv", ["codex-media", *argv])
         with pytest.raises(SystemExit) as end:
             main()

@@ -140,6 +140,13 @@ def test_a_failed_upload_is_shown_then_retried_then_refused(
     assert "All 2 attempts are used up" in refused.err
     assert "Traceback" not in refused.err
 
+    kept = console.run("erase", media_id, *data, said="n\n")
+    assert (kept.code, kept.out.strip()) == (1, "")
+    assert f"Erase holiday.mp4 ({media_id}) for good?" in kept.err
+    erased = console.run("erase", media_id, "--yes", *data)
+    assert (erased.code, erased.out.split()[:2]) == (0, ["erased", media_id])
+    assert "status    erased" in console.run("status", media_id, *data).out
+
 
 def test_a_retry_that_works_ends_well(
     console: Console, listening: Settings, film: Path, work: Work

@@ -21,6 +21,7 @@ HISTORIES: dict[str, tuple[Event, ...]] = {
     "transcoding": f.transcoding(),
     "ready": f.ready(),
     "failed": f.failed(),
+    "erased": (*f.ready(), f.erased()),
 }
 
 COMMANDS: dict[str, c.Command] = {
@@ -33,6 +34,7 @@ COMMANDS: dict[str, c.Command] = {
     "record completion": f.record_completion(),
     "record failure": f.record_failure(),
     "retry": f.retry_transcoding(),
+    "erase": f.erase_media(),
 }
 
 NOTHING: Outcome = ()
@@ -52,11 +54,17 @@ OUTCOMES: dict[tuple[str, str], Outcome] = {
     ("record failure", "transcoding"): (f.transcoding_failed(),),
     ("retry", "transcoding"): TranscodingRunning,
     ("retry", "ready"): RetryRefused,
+    **dict.fromkeys(
+        (("erase", status) for status in HISTORIES if status != "erased"), (f.erased(),)
+    ),
+    ("complete upload", "erased"): InvalidTransition,
+    ("abandon upload", "erased"): InvalidTransition,
+    ("retry", "erased"): RetryRefused,
     ("retry", "failed"): (f.retry_requested(), f.transcoding_requested(2)),
 }
 
 
-def test_the_histories_cover_the_five_states_and_the_commands_their_union() -> None:
+def test_the_histories_cover_the_six_states_and_the_commands_their_union() -> None:
     for status, history in HISTORIES.items():
         item = fold(history)
         assert item is not None
@@ -92,7 +100,7 @@ def test_no_other_command_can_be_decided_without_an_item(name: str) -> None:
     given().when(COMMANDS[name]).then_refused(ValueError)
 
 
-@pytest.mark.parametrize("status", ["uploaded", "transcoding", "ready", "failed"])
+@pytest.mark.parametrize("status", ["uploaded", "transcoding", "ready", "failed", "erased"])
 def test_completing_with_another_object_is_refused_once_the_upload_is_over(status: str) -> None:
     refusal = given(*HISTORIES[status]).when(f.complete_upload('"other"'))
     assert refusal.then_refused(InvalidTransition).status == status
@@ -178,14 +186,16 @@ def test_a_failure_is_retryable_when_its_code_says_so(code: ErrorCode) -> None:
 def test_a_failure_need_not_name_a_job() -> None:
     command = c.RecordFailure(1, None, ErrorCode.SUBMIT_REJECTED, "RunPod said no.")
     [event] = decide(command, fold((*f.uploaded(), f.transcoding_requested())))
-    assert event.payload() == {
+    stored, kept = f.sealed(event)
+    assert kept is not None
+    assert stored.payload() == {
         "attempt": 1,
         "runpodJobId": None,
         "errorCode": "submit_rejected",
-        "message": "RunPod said no.",
         "retryable": True,
-        "stderrTail": "",
+        "commitment": kept.commitment,
     }
+    assert kept.fields_json == '{"message":"RunPod said no.","stderrTail":""}'
 
 
 def test_a_failure_is_told_of_the_job_that_reported_it() -> None:

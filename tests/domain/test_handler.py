@@ -66,7 +66,9 @@ async def with_history(*commands: Command) -> MemoryEventStore:
 async def test_a_command_appends_what_it_causes_in_the_callers_context() -> None:
     store = await with_history()
     handled = await handle(store, f.MEDIA_ID, f.register_media(), f.context("creator:someone"))
-    assert [stored.event for stored in handled.appended] == [f.registered()]
+    (stored,) = handled.appended
+    assert stored.personal is not None
+    assert stored.event == f.sealed(f.registered(), stored.personal.salt).event
     assert handled.appended[0].context.actor == "creator:someone"
     assert handled.item.status is Status.UPLOADING
     assert await store.load(f.MEDIA_ID) == handled.appended

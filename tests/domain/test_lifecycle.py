@@ -17,19 +17,20 @@ UNLISTED = [
 ]
 
 
-def test_there_are_exactly_five_states() -> None:
+def test_there_are_exactly_six_states() -> None:
     assert [status.value for status in Status] == [
         "uploading",
         "uploaded",
         "transcoding",
         "ready",
         "failed",
+        "erased",
     ]
 
 
 def test_the_compiled_table_is_the_declared_one() -> None:
     assert dict(ALLOWED) == LISTED
-    assert len(LISTED) == len(TRANSITIONS) == 8
+    assert len(LISTED) == len(TRANSITIONS) == 13
 
 
 def test_every_event_but_the_first_moves_some_state() -> None:
@@ -46,16 +47,20 @@ def test_a_move_that_is_not_listed_is_refused(status: Status, event_type: str) -
     assert next_status(status, event_type) is None
 
 
-def test_ready_is_final_and_failed_leads_back_by_a_retry_alone() -> None:
-    assert [row for row in TRANSITIONS if row["source"] == "ready"] == []
-    assert [row["trigger"] for row in TRANSITIONS if row["source"] == "failed"] == [
-        "media.retry_requested"
-    ]
+def test_every_state_but_the_last_can_be_erased_and_ready_and_failed_have_little_else() -> None:
+    leads_to = {
+        status.value: [row["trigger"] for row in TRANSITIONS if row["source"] == status]
+        for status in Status
+    }
+    assert leads_to["ready"] == ["media.erased"]
+    assert leads_to["failed"] == ["media.retry_requested", "media.erased"]
+    assert [name for name, moves in leads_to.items() if "media.erased" not in moves] == ["erased"]
+    assert leads_to["erased"] == []
 
 
 def test_the_diagram_draws_every_row_once() -> None:
     lines = mermaid().splitlines()
     assert lines[0] == "stateDiagram-v2"
     assert lines[1].strip() == "[*] --> uploading: registered"
-    assert len(lines) == len(set(lines)) == len(TRANSITIONS) + 3
+    assert len(lines) == len(set(lines)) == len(TRANSITIONS) + 4
     assert "    failed --> uploaded: retry_requested" in lines

@@ -15,7 +15,7 @@ from hypothesis.stateful import (
 
 from domain.commands import Command
 from domain.errors import AccessDenied, InvalidTransition
-from domain.events import StoredEvent
+from domain.events import Erased, StoredEvent
 from domain.failure import ErrorCode
 from domain.handler import handle
 from domain.lifecycle import INITIAL, Status, next_status
@@ -24,6 +24,8 @@ from domain.read_model import project_history
 from tests import factories as f
 from tests.fakes import MemoryDatabase, MemoryEventStore
 
+MOST_BEFORE_THE_END = 5
+"""Changes of an item that may be erased: most histories would be short else."""
 ATTEMPTS = st.integers(1, 3)
 COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(f.register_media),
@@ -97,6 +99,11 @@ class Item(RuleBasedStateMachine):
         self.a_command_comes_twice(f.record_failure(self.attempt()))
         self.a_command_comes_twice(f.retry_transcoding(self.attempt()))
 
+    @precondition(lambda self: len(self.applied) > MOST_BEFORE_THE_END)
+    @rule()
+    def the_item_is_erased(self) -> None:
+        self.a_command_comes_twice(f.erase_media())
+
     @initialize(began=st.booleans())
     def the_way_to_the_first_attempt_may_be_short(self, began: bool) -> None:
         if began:
@@ -137,6 +144,17 @@ class Item(RuleBasedStateMachine):
     def the_row_is_what_the_history_folds_to(self) -> None:
         history = [stored.event for stored in self.history()]
         assert self.database.rows.get(f.MEDIA_ID) == project_history(f.MEDIA_ID, history)
+
+    @invariant()
+    def an_erased_item_shows_nothing_personal_and_its_history_names_what_went(self) -> None:
+        item = self.item()
+        if item is None or item.status is not Status.ERASED:
+            return
+        assert (item.file_name, item.input_key) == (None, None)
+        *before, last = self.history()
+        assert isinstance(last.event, Erased)
+        assert last.event.commitments == item.commitments
+        assert all(stored.personal is None for stored in before)
 
     @invariant()
     def work_is_left_exactly_while_an_attempt_runs(self) -> None:

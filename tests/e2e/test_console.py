@@ -282,3 +282,22 @@ def test_no_page_keeps_anybody_out_on_a_phone_in_light_and_in_dark(
             found[path] = window.violations()
             assert window.overflows() == 0, path
     assert not any(found.values()), found
+
+
+def test_an_item_is_erased_after_a_question_by_keys_alone(back: Desk) -> None:
+    item, keyboard = back.item(BROKEN), back.page.keyboard
+    item.get_by_role("button", name="Erase").press("Enter")
+    expect(item.get_by_role("button", name="Keep it")).to_be_focused()
+    assert back.violations() == []
+    keyboard.press("Enter")
+    expect(item.get_by_role("button", name="Erase:")).to_be_focused()
+    keyboard.press("Enter")
+    keyboard.press("Shift+Tab")
+    expect(item.get_by_role("button", name="Erase for good")).to_be_focused()
+    keyboard.press("Enter")
+    expect(item).to_have_count(0)
+    expect(back.item(FILM)).to_be_visible()
+    assert back.page.evaluate("document.activeElement.tagName") == "BUTTON"
+    back.page.reload()
+    expect(back.item(FILM)).to_be_visible()
+    expect(item).to_have_count(0)

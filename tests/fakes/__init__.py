@@ -6,6 +6,7 @@ says of them; docstrings add to that.
 """
 
 from tests.fakes.database import LEASE, POLL_INTERVAL, MemoryDatabase, MemoryEventStore
+from tests.fakes.erasures import MemoryErasures, MemoryItemObjects
 from tests.fakes.outside import (
     MemoryClaims,
     MemoryEvidence,
@@ -28,9 +29,11 @@ __all__ = [
     "MemoryClaims",
     "MemoryDatabase",
     "MemoryDeadlines",
+    "MemoryErasures",
     "MemoryEventStore",
     "MemoryEvidence",
     "MemoryInbox",
+    "MemoryItemObjects",
     "MemoryOutbox",
     "MemoryOutputGate",
     "MemoryStorage",

@@ -1,6 +1,6 @@
 """The tables that one append writes, in memory, and the event store over them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -11,11 +11,13 @@ import rfc8785
 
 from domain import ports
 from domain.errors import ConcurrencyConflict
-from domain.events import Context, Event, StoredEvent
+from domain.events import CommittingEvent, Context, Event, StoredEvent
 from domain.handler import event_id
 from domain.lifecycle import FIRST_EVENT, INITIAL, Status, next_status
 from domain.media import MediaItem
+from domain.personal import SALT_BYTES
 from domain.read_model import MediaRow, project
+from domain.sealing import seal
 
 LEASE, POLL_INTERVAL = timedelta(seconds=60), timedelta(seconds=15)
 
@@ -49,6 +51,18 @@ class CallsEntry:
 
 
 @dataclass(slots=True)
+class ErasureEntry:
+    """A row of `erasures`."""
+
+    creator_id: str
+    erased_at: datetime
+    written_at: datetime
+    next_try_at: datetime
+    tries: int = 0
+    finished: bool = False
+
+
+@dataclass(slots=True)
 class InboxEntry:
     """A row of `webhook_inbox`; `next_try_at` is None once there is a verdict."""
 
@@ -71,6 +85,7 @@ class MemoryDatabase:
     breakers: dict[ports.Breaker, datetime] = field(default_factory=dict)
     """When the next probe of each tripped one is due."""
     inbox: dict[tuple[ports.Channel, str], InboxEntry] = field(default_factory=dict)
+    erasures: dict[UUID, ErasureEntry] = field(default_factory=dict)
     last_position: int = 0
 
     def advance(self, duration: timedelta) -> None:
@@ -115,6 +130,8 @@ class MemoryEventStore:
         for index, event in enumerate(events):
             own_id = event_id(command_id, index)
             stream.append(self._stored(media_id, stream, event, context, own_id))
+        if item.status is Status.ERASED:
+            stream = self._emptied(media_id, stream, item)
         self.database.streams[media_id] = stream
         self.database.rows[media_id] = project(media_id, item)
         self._write_work(media_id, {event.type for event in events}, item)
@@ -129,6 +146,8 @@ class MemoryEventStore:
         own_id: UUID,
     ) -> StoredEvent:
         self.database.last_position += 1
+        salt = self.database.last_position.to_bytes(SALT_BYTES)
+        event, personal = seal(event, salt, canonical)
         payload = rfc8785.dumps(cast("Any", event.payload()))
         return StoredEvent(
             position=self.database.last_position,
@@ -138,12 +157,23 @@ class MemoryEventStore:
             event=event,
             schema_version=event.schema_version,
             payload_json=payload.decode(),
+            personal=personal,
             context=context,
             occurred_at=self.database.clock,
             recorded_at=self.database.clock,
             prev_hash=(previous := stream[-1].hash if stream else b""),
             hash=sha256(previous + payload).digest(),
         )
+
+    def _emptied(
+        self, media_id: UUID, stream: list[StoredEvent], item: MediaItem
+    ) -> list[StoredEvent]:
+        now, before = self.database.clock, stream[-2]
+        ended = self.database.rows[media_id]["status"] in {Status.READY, Status.FAILED}
+        self.database.erasures[media_id] = ErasureEntry(
+            item.creator_id, now, before.recorded_at if ended else now, now
+        )
+        return [_without_personal(stored) for stored in stream]
 
     def _write_work(self, media_id: UUID, types: set[str], item: MediaItem) -> None:
         clock = self.database.clock
@@ -153,7 +183,7 @@ class MemoryEventStore:
             self._empty_outbox(media_id)
             watched = JobEntry(media_id, item.attempt, clock + POLL_INTERVAL)
             self.database.jobs[item.runpod_job_id] = watched
-        if item.status in {Status.READY, Status.FAILED}:
+        if item.status in {Status.READY, Status.FAILED, Status.ERASED}:
             self._empty_outbox(media_id)
             for job in self.database.jobs.values():
                 job.closed = job.closed or job.media_id == media_id
@@ -161,6 +191,18 @@ class MemoryEventStore:
     def _empty_outbox(self, media_id: UUID) -> None:
         for key in [key for key in self.database.outbox if key[0] == media_id]:
             del self.database.outbox[key]
+
+
+def _without_personal(stored: StoredEvent) -> StoredEvent:
+    event = stored.event
+    if isinstance(event, CommittingEvent) and event.commitment is not None:
+        event = event.model_copy(update=dict.fromkeys(event.personal_fields))
+    return stored.model_copy(update={"event": event, "personal": None})
+
+
+def canonical(value: Mapping[str, object]) -> str:
+    """RFC 8785 text."""
+    return rfc8785.dumps(cast("Any", value)).decode()
 
 
 def _check_fit(stream: list[StoredEvent], events: Sequence[Event], item: MediaItem) -> None:

@@ -132,7 +132,8 @@ class MemoryEvidence:
 
     async def keep(
         self,
-        kind: ports.EvidenceKind,  # noqa: ARG002 - the port's
+        media_id: UUID,  # noqa: ARG002 - the port's
+        kind: ports.EvidenceKind,  # noqa: ARG002
         body: bytes,
     ) -> str:
         digest = sha256(body).hexdigest()

@@ -12,6 +12,7 @@ import pytest
 
 from domain.lifecycle import FIRST_EVENT, INITIAL, TRANSITIONS
 from domain.media import evolve, fold
+from domain.personal import PersonalRecord
 from domain.read_model import project
 from infra.postgres.event_store import PostgresEventStore, canonical
 from infra.postgres.group_commit import AppendRefused
@@ -22,7 +23,7 @@ from tests.infra import lives
 from tests.infra.lives import append, live
 
 APPEND = "SELECT append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
-TABLES = ("events", "streams", "media_items", "outbox", "vendor_jobs", "progress")
+TABLES = ("events", "personal", "streams", "media_items", "outbox", "vendor_jobs", "progress")
 CUT = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 AWKWARD_NAME = 'Ünï "quoted" \\ /\t🎬\u2028.mp4'
 
@@ -145,7 +146,7 @@ async def append_on(connection: Any, item: Any) -> None:
         [uuid4()],
         ["media.transcoding_failed"],
         [1],
-        [canonical(f.transcoding_failed())],
+        [canonical(f.sealed(f.transcoding_failed()).event)],
         f.NOW,
         "runpod",
         uuid4(),
@@ -221,7 +222,7 @@ CHANGES = (
     "occurred_at = occurred_at + interval '1 microsecond'",
     "recorded_at = recorded_at - interval '1 microsecond'",
     "event_id = gen_random_uuid()",
-    "schema_version = 2",
+    "schema_version = 3",
     "version = 2",
     "causation_id = correlation_id",
     "traceparent = NULL",
@@ -257,23 +258,28 @@ async def test_hash_depends_on_no_setting_of_the_session(
     assert all(row["hash"] == row["again"] for row in here)
 
 
-async def test_payload_is_stored_as_its_rfc_8785_text(
+async def test_payload_and_what_it_commits_to_are_stored_as_their_rfc_8785_text(
     pool: Pool, store: PostgresEventStore
 ) -> None:
     await append(store, [f.registered(file_name=AWKWARD_NAME)])
     (row,) = await rows_of(pool, f.MEDIA_ID)
+    (kept,) = await pool.fetch("SELECT * FROM personal")
     # RFC 8785, 3.2: members by name, no white space, only what must be is escaped.
+    assert kept["fields"] == (
+        '{"fileName":"Ünï \\"quoted\\" \\\\ /\\t🎬\u2028.mp4",'
+        '"inputKey":"creator-1/originals/0190a1b2-0000-4000-8000-000000000001/mp4"}'
+    )
+    commitment = PersonalRecord(kept["salt"], kept["fields"]).commitment
     assert row["payload"] == (
-        '{"contentType":"video/mp4","creatorId":"creator-1","declaredSize":1048576,'
-        '"fileName":"Ünï \\"quoted\\" \\\\ /\\t🎬\u2028.mp4",'
-        '"inputKey":"creator-1/originals/0190a1b2-0000-4000-8000-000000000001/mp4",'
+        f'{{"commitment":"{commitment}",'
+        '"contentType":"video/mp4","creatorId":"creator-1","declaredSize":1048576,'
         '"mediaType":"video","uploadDeadline":"2026-11-03T09:00:00Z"}'
     )
 
 
 async def test_every_payload_is_stored_canonically(pool: Pool, store: PostgresEventStore) -> None:
     await live(store, lives.RETRIED)
-    events = [event for part in lives.RETRIED for event in part]
+    events = [stored.event for stored in await store.load(f.MEDIA_ID)]
     rows = await rows_of(pool, f.MEDIA_ID)
     assert [row["payload"] for row in rows] == [canonical(event) for event in events]
     assert [json.loads(row["payload"]) for row in rows] == [event.payload() for event in events]

@@ -20,12 +20,15 @@ from tests.kill.worker import LightWorker
 
 REST_LIMIT_S = 60.0
 OPEN = """
-SELECT (SELECT count(*) FROM media_items WHERE status NOT IN ('ready', 'failed')) AS unfinished,
+SELECT (SELECT count(*) FROM media_items
+        WHERE status NOT IN ('ready', 'failed', 'erased')) AS unfinished,
     (SELECT count(*) FROM outbox) AS outbox,
     (SELECT count(*) FROM webhook_inbox WHERE verdict IS NULL) AS inbox,
     (SELECT count(*) FROM vendor_jobs WHERE closed_at IS NULL) AS watched,
     (SELECT count(*) FROM breakers) AS breakers,
     (SELECT count(*) FROM assistants) AS assistants,
+    (SELECT count(*) FROM erasures WHERE finished_at IS NULL AND removed = 0
+        AND tries < 3) AS erasures,
     (SELECT count(*) FROM part_uploads) AS part_uploads,
     (SELECT count(*) FROM unsealed) AS unsealed,
     (SELECT h.size - coalesce(max(c.size), 0) FROM ledger_head h LEFT JOIN checkpoints c ON true
@@ -34,7 +37,7 @@ SELECT (SELECT count(*) FROM media_items WHERE status NOT IN ('ready', 'failed')
 SIGNED_AHEAD = """
 SELECT count(*) FROM checkpoints WHERE size > (SELECT size FROM ledger_head)
 """
-ONCE = ("registered", "upload_completed", "upload_expired", "retry_requested")
+ONCE = ("registered", "upload_completed", "upload_expired", "retry_requested", "erased")
 ENDS = ("transcoding_completed", "transcoding_failed")
 
 

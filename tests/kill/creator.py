@@ -37,6 +37,8 @@ class Creator:
         """Requests sent, by path."""
         self.again: set[UUID] = set()
         """Items that failed where they should not have, and were tried once more."""
+        self.erased: set[UUID] = set()
+        """Items that are erased, as was answered."""
 
     async def live(self, name: str) -> UUID:
         """Carry `NAME.mp4` from its announcement to `ready`."""
@@ -49,7 +51,20 @@ class Creator:
             await self.retry(media_id)
             status = await self.until_final(media_id)
         assert status["status"] == "ready", status
+        if name.startswith("erased"):
+            await self.erase(media_id)
         return media_id
+
+    async def erase(self, media_id: UUID) -> None:
+        """Erase an item, and again after an answer that was lost."""
+        path = f"{self._url}/api/media/{media_id}"
+        auth = self._auth(Role.CREATOR)
+        answer = await until_answered(
+            lambda: self._http.delete(path, headers=auth), DELIVERY_LIMIT_S
+        )
+        assert answer.status_code == 202, answer.text
+        self.promised.add(("media.erased", media_id))
+        self.erased.add(media_id)
 
     async def upload(self, name: str) -> UUID:
         """Register, upload and complete."""

@@ -38,7 +38,14 @@ class Struck(NamedTuple):
     trouble: str | None = None
 
 
-DEEP = ("sql.append", "sql.receive", "sql.set_verdict", "runpod.run.after", "sql.seal")
+DEEP = (
+    "sql.append",
+    "sql.append_committing",
+    "sql.receive",
+    "sql.set_verdict",
+    "runpod.run.after",
+    "sql.seal",
+)
 """Where another time at the same point is about something else: two events, two messages."""
 DEEPER = (2, 3, 5)
 

@@ -38,6 +38,9 @@ NO_LIFE_LEADS_THERE = {
     "close_job",
     # a job that was given up, and is found at work by its claim
     "reopen_job",
+    # a bucket that refuses the eraser, and items that nobody keeps for ever
+    "postpone_erasure",
+    "overage",
 }
 
 

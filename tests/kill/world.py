@@ -32,7 +32,18 @@ from tests.kill.worker import LightWorker, working
 
 Role = Literal["api", "work"]
 ROLES: tuple[Role, ...] = ("api", "work")
-LIVES = ("plain", "silent", "flawed", "lost", "refused", "busy", "unheard", "helped", "parts")
+LIVES = (
+    "plain",
+    "silent",
+    "flawed",
+    "lost",
+    "refused",
+    "busy",
+    "unheard",
+    "helped",
+    "parts",
+    "erased",
+)
 SHORT = {
     "LEASE_S": "1",
     "POLL_FIRST_S": "0.3",
@@ -50,6 +61,7 @@ it: nobody can know that, so the attempt waits for its deadline, fails, and is t
 ABANDONED_AFTER_S = 0.5
 SERVING_LIMIT_S = 60.0
 WORKER_SILENCE_S = 10.0
+ERASED_LIMIT_S = 60.0
 
 
 class Parts(NamedTuple):
@@ -134,8 +146,31 @@ class World:
         await check(self.pool, self.settings, self.creator, self.worker, self.vendor)
         statuses = await self.pool.fetch("SELECT file_name, status FROM media_items")
         for row in statuses:
+            if row["file_name"] is None:
+                assert row["status"] == "erased", row
+                continue
             expected = "failed" if row["file_name"].startswith("abandoned") else "ready"
             assert row["status"] == expected, row
+        await self.check_erased()
+
+    async def check_erased(self) -> None:
+        """Nothing is left of what its creator was told is erased."""
+        for media_id in self.creator.erased:
+            status = "SELECT status FROM media_items WHERE id = $1"
+            assert await self.pool.fetchval(status, media_id) == "erased"
+        async with asyncio.timeout(ERASED_LIMIT_S):
+            # A second job may have written some.
+            while await self._left_of_erased():  # noqa: ASYNC110 - it is another process
+                await asyncio.sleep(0.5)
+        kept = "SELECT stream_id FROM personal UNION SELECT stream_id FROM evidence"
+        assert not self.creator.erased & {row[0] for row in await self.pool.fetch(kept)}
+
+    async def _left_of_erased(self) -> list[str]:
+        listed = await asyncio.to_thread(
+            self.s3.list_objects_v2, Bucket=self.settings.r2_bucket, Prefix=f"{CREATOR}/"
+        )
+        keys = [each["Key"] for each in listed.get("Contents", [])]
+        return [key for key in keys if any(str(one) in key for one in self.creator.erased)]
 
     async def check_now(self) -> None:
         """The history and the rows are right though nobody has mended anything yet."""

@@ -9,13 +9,13 @@ from uuid import UUID
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from domain.events import Context
+from domain.events import Context, ErasureReason
 from domain.lifecycle import Status
 from domain.media import MediaItem
 from domain.ports import PresignedUpload
 from domain.use_cases import Registered, Registration
 from tests.simulate.processes import now_s
-from tests.simulate.watch import Acknowledged
+from tests.simulate.watch import FINAL, Acknowledged
 
 if TYPE_CHECKING:
     from tests.simulate.service import Answer
@@ -49,6 +49,7 @@ class Item:
     hasty: bool = False
     """Presses every button twice, and some too early."""
     starts_s: float = 0.0
+    erases_after_s: float | None = None
     media_id: UUID | None = None
     done: bool = False
 
@@ -57,6 +58,8 @@ class Item:
         await asyncio.sleep(self.starts_s)
         registered = await self._register()
         if registered is not None:
+            if self.erases_after_s is not None:
+                self.world.outside.start(self._erase(registered.media_id, self.erases_after_s))
             await self._bring(registered)
             await self._see_to_it(registered.media_id)
         self.done = True
@@ -161,11 +164,21 @@ class Item:
         if self.hasty and item is not None and item.status is Status.FAILED:
             await self.world.network.ask("retry", retry)
 
+    async def _erase(self, media_id: UUID, after_s: float) -> None:
+        async def erase(services, _host):  # type: ignore[no-untyped-def]
+            reason = ErasureReason.CREATOR_REQUEST
+            return await services.erasure.erase(media_id, self.creator, reason, self._context())
+
+        await asyncio.sleep(after_s)
+        answer = await self._insist("erase", erase)
+        if answer is not None and answer.status == 200:
+            self._acknowledged("erase")
+
     async def _end_of_attempt(self, media_id: UUID) -> MediaItem | None:
         """Look at the item now and then until it is in a final state; None once it is gone."""
         for _ in range(600):
             item = self.world.item(media_id)
-            if item is None or item.status in {Status.READY, Status.FAILED}:
+            if item is None or item.status in FINAL:
                 return item
             await asyncio.sleep(self.world.chance.uniform(20, 60))
         return None

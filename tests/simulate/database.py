@@ -121,6 +121,9 @@ class Alarm:
                 return _earliest([j.next_poll_at for j in tables.jobs.values() if not j.closed])
             case "prober":
                 return _earliest(list(tables.breakers.values()))
+            case "eraser":
+                left = [e.next_try_at for e in tables.erasures.values() if not e.finished]
+                return _earliest(left)
             case _:
                 rows = tables.rows.values()
                 return _earliest(

@@ -1,9 +1,10 @@
-"""What must hold when a schedule is over: I1 to I9, and that everything has come to an end."""
+"""What must hold when a schedule is over: I1 to I10, and that everything has come to an end."""
 
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from domain.events import (
+    Erased,
     StoredEvent,
     TranscodingCompleted,
     TranscodingFailed,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tests.simulate.world import World
 
 
-def left_to_do(world: "World") -> str | None:
+def left_to_do(world: "World") -> str | None:  # noqa: PLR0911 - one line a table
     """What somebody still has to do; None when everything has come to an end."""
     tables = world.database
     for media_id, row in tables.rows.items():
@@ -36,6 +37,8 @@ def left_to_do(world: "World") -> str | None:
         return f"the outbox holds {sorted(tables.outbox)}"
     if waiting := [e.message.row_id for e in tables.inbox.values() if e.verdict is None]:
         return f"the messages {waiting} have no verdict"
+    if being_removed := [key for key, entry in tables.erasures.items() if not entry.finished]:
+        return f"objects of {being_removed} are being removed"
     if open_jobs := sorted(job_id for job_id, job in tables.jobs.items() if not job.closed):
         return f"the jobs {open_jobs} are watched"
     return None
@@ -48,6 +51,7 @@ async def check(world: "World") -> None:
     _projection(world)
     _outputs(world)
     _creators(world)
+    _erased(world)
     _acknowledged(world)
     _secrets(world)
     _failures(world)
@@ -83,6 +87,18 @@ def _is_own(key: str, row: Any, media_id: UUID) -> bool:
     return key.startswith(f"{row['creator_id']}/") and str(media_id) in key
 
 
+def _erased(world: "World") -> None:
+    """I10: nothing is left of an erased item but its history, which says nothing of a person."""
+    for media_id, stream in world.database.streams.items():
+        if not isinstance(stream[-1].event, Erased):
+            continue
+        world.count("erased")
+        if left := [key for key in world.bucket.objects if str(media_id) in key]:
+            world.breaks("I10", f"{media_id} was erased, and {left} are there")
+        if any(stored.personal for stored in stream):
+            world.breaks("I10", f"{media_id} was erased, and its names are there")
+
+
 def _acknowledged(world: "World") -> None:
     for one in world.watch.acknowledged:
         if one.message is not None:
@@ -90,8 +106,11 @@ def _acknowledged(world: "World") -> None:
                 world.breaks("I5", f"the message {one.message} was answered 200 and is gone")
             continue
         item = None if one.media_id is None else world.item(one.media_id)
+        if item is not None and item.status is Status.ERASED:
+            continue
         if (
             item is None
+            or (one.what == "erase")
             or (one.what == "complete" and item.etag is None)
             or (one.what == "retry" and item.attempt < 2)
         ):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import api.webhooks
+import domain.folding
 import domain.media
 import domain.use_cases.dispatch
 import domain.use_cases.uploads
@@ -25,8 +26,9 @@ from gpu_worker.claim import AttemptClaim
 from gpu_worker.uploader import Uploader
 from infra.claims import BucketClaims
 from infra.inbox import MessageDesk
+from infra.item_objects import BucketItemObjects
 from infra.output_gate import BucketOutputGate
-from tests.fakes import MemoryEventStore, MemoryInbox, MemoryOutbox
+from tests.fakes import MemoryErasures, MemoryEventStore, MemoryInbox, MemoryOutbox
 from tests.simulate.bucket import Bucket
 from tests.simulate.chance import replaced
 from tests.simulate.stories import Story, stop_and_run_again
@@ -85,10 +87,10 @@ async def _append_blindly(
 
 
 def _without_deadline(item: MediaItem, event: Any) -> MediaItem:
-    return domain.media.replace(_begin(item, event), deadline=None)
+    return domain.folding.replace(_begin(item, event), deadline=None)
 
 
-_begin = domain.media._begin_attempt
+_begin = domain.folding._begin_attempt
 
 
 class _NeverRaised(Exception): ...
@@ -198,6 +200,11 @@ async def _close_first(self: Outcomes, media_id: Any, item: MediaItem, job_id: A
     return True
 
 
+async def _swept_for_good(self: Any, remains: Any, *_given: Any) -> bool:
+    self.database.erasures[remains.media_id].finished = True
+    return True
+
+
 _true = SimpleNamespace(compare_digest=_always(True), new=hmac.new)
 
 MUTATIONS = (
@@ -210,7 +217,7 @@ MUTATIONS = (
     _bug(
         "forget the deadline of an attempt",
         "I6",
-        (domain.media, "_begin_attempt", _without_deadline),
+        (domain.folding, "_begin_attempt", _without_deadline),
     ),
     _bug("act on reports about any attempt", "I2", (MediaItem, "runs", _runs_any), first_seed=1010),
     _bug("let attempts go on for ever", "I2", (domain.media, "MAX_ATTEMPTS", 99)),
@@ -250,6 +257,12 @@ MUTATIONS = (
         (MemoryInbox, "take", _take_message_for_good),
     ),
     _bug("expire an upload that arrived", "failure", (Uploads, "expire", _expire_unseen)),
+    _bug("erase no objects", "I10", (BucketItemObjects, "clear", _soon(0))),
+    _bug(
+        "look for the objects of an erased item once",
+        "I10",
+        (MemoryErasures, "swept", _swept_for_good),
+    ),
     _bug("log a token", "I9", (api.webhooks, "bearer_of", _bearer_told)),
     _bug(
         "let anybody press the buttons",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from api import webhooks
 from api.problems import STATUSES, ApiError
 from domain.errors import DomainError, StorageUnavailable, StoreInterrupted, TranscoderError
-from domain.use_cases import Dispatch, Outcomes, Reports, Uploads
+from domain.use_cases import Dispatch, Erasure, Outcomes, Reports, Uploads
 from infra import loops
 from infra.bootstrap import Services
 from infra.claims import BucketClaims
@@ -34,6 +34,7 @@ EXECUTION_TIMEOUT_S = 1200
 UNKNOWN_WAIT_S = 120.0
 MAX_BYTES = 1000
 LAST_POLL = timedelta(minutes=2)
+LINGER = ATTEMPT_WINDOW + timedelta(minutes=5)
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,13 @@ def compose(world: "World", life: Life) -> Services:
             dispatch=dispatch,
             outcomes=outcomes,
             uploads=Uploads(store, storage, dispatch, MAX_BYTES, UPLOAD_WINDOW),
+            erasure=Erasure(
+                store,
+                transcoder,
+                port(fakes.MemoryErasures(database)),
+                storage.of_items(),
+                LINGER,
+            ),
         ),
     )
 
@@ -96,7 +104,14 @@ class _Nudge:
         await self._world.alarm.wait(self._name, self._idle_s)
 
 
-RUN = {"dispatcher": 1.0, "inbox": 1.0, "reconciler": 1.0, "prober": 1.0, "sweeper": 15.0}
+RUN = {
+    "dispatcher": 1.0,
+    "inbox": 1.0,
+    "reconciler": 1.0,
+    "prober": 1.0,
+    "sweeper": 15.0,
+    "eraser": 1.0,
+}
 """The loops that are simulated, and how long each sleeps at most when it found nothing."""
 
 

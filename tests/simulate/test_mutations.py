@@ -34,7 +34,19 @@ def _schedules(mutation: Mutation) -> Iterator[Callable[[], object]]:
 def test_there_are_bugs_of_many_kinds() -> None:
     assert len(MUTATIONS) >= 25
     noticed_by = frozenset[str]().union(*(mutation.broken for mutation in MUTATIONS))
-    assert noticed_by >= {"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I9", "convergence", "failure"}
+    assert noticed_by >= {
+        "I1",
+        "I2",
+        "I3",
+        "I4",
+        "I5",
+        "I6",
+        "I7",
+        "I9",
+        "I10",
+        "convergence",
+        "failure",
+    }
 
 
 def _broken(schedule: Callable[[], object]) -> set[str]:

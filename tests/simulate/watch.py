@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MOST_CALLS = 2
 LEASE_S = 60.0
-FINAL = frozenset({Status.READY, Status.FAILED})
+FINAL = frozenset({Status.READY, Status.FAILED, Status.ERASED})
 
 
 class Acknowledged(NamedTuple):
@@ -83,11 +83,17 @@ class Watch:
         parts = key.split("/")
         if len(parts) < 3 or parts[1] == "originals":
             return
+        media_id = parts[3] if parts[1] == "thumbnails" else parts[2]
+        if not body and self._is_erased(media_id):
+            return
         if parts[1] == "claims":
             self._claimed(client, key, json.loads(body))
         else:
-            media_id = parts[3] if parts[1] == "thumbnails" else parts[2]
             self._output_written(client, media_id, key, sent_s)
+
+    def _is_erased(self, media_id: str) -> bool:
+        item = self.item(UUID(media_id))
+        return item is not None and item.status is Status.ERASED
 
     def _claimed(self, client: "S3Client", key: str, claim: dict[str, Any]) -> None:
         client.holder = (key, claim["holder"])
@@ -150,6 +156,8 @@ class Watch:
             self.outputs_stand(media_id)
         if item.failure is not None and item.failure.code is ErrorCode.WORKER_LOST:
             self._nobody_works(media_id, item)
+        if any(isinstance(stored.event, e.Erased) for stored in stream[:-1]):
+            world.breaks("I10", f"{media_id} went on after it was erased")
 
     def _nobody_works(self, media_id: UUID, item: MediaItem) -> None:
         """An attempt is only given up as lost when nobody works on it."""
@@ -183,7 +191,8 @@ class Watch:
                 case _:
                     pass
         ends = [event.type for event in history if isinstance(event, e.TranscodingCompleted)]
-        if ends and not isinstance(history[-1], e.TranscodingCompleted):
+        last = [event for event in history if not isinstance(event, e.Erased)][-1]
+        if ends and not isinstance(last, e.TranscodingCompleted):
             self.world.breaks("I3", f"{media_id} went on after it was ready")
 
     def outputs_stand(self, media_id: UUID) -> None:

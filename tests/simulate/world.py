@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import random
 from collections import Counter
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -31,6 +32,7 @@ from tests.simulate.worker import CallbackClient, connect
 
 LINES = ("database", "bucket", "worker-bucket", "creator-bucket", "runpod")
 LOOK_S, AGAIN_S = 120.0, 31.0
+ERASED_SHARE = 0.1
 QUIET_LOOKS = 2
 """In a row: a message that is under way at the first will have come by the second."""
 BOUND_S = 3 * max(UPLOAD_WINDOW, ATTEMPT_WINDOW).total_seconds() + 3 * 3600
@@ -113,6 +115,7 @@ class World:
         self.build(*chance.choice(((1, 1, 0), (1, 1, 0), (2, 1, 0), (1, 2, 0), (0, 0, 2))))
         self.weather.draw()
         self.restoring = chance.happens(0.05)
+        own = random.Random(f"{self.seed}/erasures")  # noqa: S311 - so that others stay as they were
         plans = (Plan.GOOD,) * 6 + (Plan.BROKEN, Plan.NEVER, Plan.WRONG_SIZE, Plan.SILENT)
         for number in range(chance.choice((1, 1, 1, 1, 2, 2, 3))):
             self.items.append(
@@ -125,8 +128,14 @@ class World:
                     retries=chance.happens(0.6),
                     hasty=chance.happens(0.3),
                     starts_s=chance.uniform(0, 60),
+                    erases_after_s=self._erases_after_s(own),
                 )
             )
+
+    def _erases_after_s(self, own: random.Random) -> float | None:
+        """A restored backup has erased items back, and an operator erases them again: none here."""
+        after_s = own.choice((5.0, 60.0, 300.0, 900.0)) * own.random()
+        return after_s if own.random() < ERASED_SHARE and not self.restoring else None
 
     def host(self, name: str) -> Host:
         """A new machine."""

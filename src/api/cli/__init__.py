@@ -251,6 +251,28 @@ def retry(
     raise typer.Exit(0 if found.status is Status.READY else 1)
 
 
+@app.command(epilog="Example: `codex-media erase ID --yes`")
+def erase(
+    media_id: MediaId,
+    data: Data = None,
+    creator: Creator = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase an item for good: file, outputs and personal data. Its history stays, without them."""
+    from api.cli import output, place
+
+    with place.client(data, creator) as client:
+        if not yes:
+            named = client.media(media_id).file_name or "an erased item"
+            typer.confirm(f"Erase {named} ({media_id}) for good?", abort=True, err=True)
+        found = client.erase(media_id)
+    if as_json:
+        output.print_json(found.model_dump(mode="json", by_alias=True))
+    else:
+        output.out.print(f"erased    {found.id}  (its objects are removed within seconds)")
+
+
 @app.command()
 def history(
     media_id: MediaId, data: Data = None, creator: Creator = None, as_json: AsJson = False

@@ -23,7 +23,7 @@ from domain.lifecycle import Status
 from infra.addresses import LOOPBACK
 
 POLL_S = 0.5
-FINAL = {Status.READY, Status.FAILED}
+FINAL = {Status.READY, Status.FAILED, Status.ERASED}
 TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 
 
@@ -110,6 +110,10 @@ class MediaClient:
         """Try a failed item again."""
         answer = self._call("POST", "/api/transcoding/retry", json={"mediaId": str(media_id)})
         return MediaOut.model_validate_json(answer.content)
+
+    def erase(self, media_id: UUID) -> MediaOut:
+        """Erase an item for good."""
+        return MediaOut.model_validate_json(self._call("DELETE", f"/api/media/{media_id}").content)
 
     def history(self, media_id: UUID) -> HistoryOut:
         """The item's events."""

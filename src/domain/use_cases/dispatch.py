@@ -177,7 +177,7 @@ def job_of(media_id: UUID, item: MediaItem, history: list[StoredEvent]) -> Trans
         attempt_id=item.attempt_id,
         media_type=item.media_type,
         creator_id=item.creator_id,
-        input_key=item.input_key,
+        input_key=item.stored_key,
         input_etag=item.etag,
         traceparent=request.context.traceparent,
         deadline=item.deadline,

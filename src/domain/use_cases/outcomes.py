@@ -178,7 +178,7 @@ class Outcomes:
         state = await self.transcoder.status(job.job_id)
         if state is not None and state.phase in ALIVE:
             return
-        context = await self._resting_on(state)
+        context = await self._resting_on(job.media_id, state)
         if await self._settle_from_bucket(job.media_id, item, job.job_id, context):
             return
         failure = None if state is None else _vendor_verdict(job, state)
@@ -187,11 +187,11 @@ class Outcomes:
         else:
             await self.failed(job.media_id, failure, context)
 
-    async def _resting_on(self, state: JobState | None) -> Context:
+    async def _resting_on(self, media_id: UUID, state: JobState | None) -> Context:
         context = system("reconciler")
         if state is None or state.answer is None:
             return context
-        evidence = await self.evidence.keep(EvidenceKind.RUNPOD_STATUS, state.answer)
+        evidence = await self.evidence.keep(media_id, EvidenceKind.RUNPOD_STATUS, state.answer)
         return context.model_copy(update={"evidence": evidence})
 
     async def _replace(self, job: WatchedJob, item: MediaItem, context: Context) -> None:

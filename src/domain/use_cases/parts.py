@@ -42,7 +42,7 @@ class PartUploads:
             return None
         found = None if upload is None else await self.parts.found(upload)
         if upload is None or found is None:
-            if await self.objects.head(item.input_key) is not None:
+            if await self.objects.head(item.stored_key) is not None:
                 upload = upload or self._planned(media_id, item, "")
                 return await self._missing(upload, item, dict.fromkeys(_plan(upload, item)))
             upload, found = await self._begin(media_id, item, upload), {}
@@ -50,12 +50,12 @@ class PartUploads:
 
     def _planned(self, media_id: UUID, item: MediaItem, upload_id: str) -> PartUpload:
         size = part_size(item.declared_size, self.least_part)
-        return PartUpload(media_id, upload_id, item.input_key, size)
+        return PartUpload(media_id, upload_id, item.stored_key, size)
 
     async def _begin(
         self, media_id: UUID, item: MediaItem, before: PartUpload | None
     ) -> PartUpload:
-        upload_id = await self.parts.begin(item.input_key, item.content_type)
+        upload_id = await self.parts.begin(item.stored_key, item.content_type)
         begun = self._planned(media_id, item, upload_id)
         kept = await self.book.keep(begun, before.upload_id if before else None)
         if kept.upload_id != upload_id:  # Asked for twice at once: the other one is the item's.
@@ -87,7 +87,7 @@ class PartUploads:
             return
         plan = _plan(upload, item)
         missing = [number for number in plan if not _fits(found, number, plan)]
-        if missing and await self.objects.head(item.input_key) is None:
+        if missing and await self.objects.head(item.stored_key) is None:
             raise UploadIncomplete(len(missing), len(plan))
         if not missing:
             await self.parts.join(upload, {number: found[number] for number in plan})

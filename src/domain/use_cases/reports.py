@@ -65,7 +65,9 @@ class Reports:
             return MISMATCH
         if not item.runs(report.attempt):
             return STALE
-        evidence = await self._evidence.keep(EvidenceKind.WORKER_CALLBACK, report.body)
+        evidence = await self._evidence.keep(
+            report.media_id, EvidenceKind.WORKER_CALLBACK, report.body
+        )
         context = Context(
             actor=f"worker:{report.job_id}"[:200],
             correlation_id=uuid5(NAMESPACE_OID, report.job_id),

@@ -111,7 +111,9 @@ class Uploads:
             return None
         if self.parts is not None and (offer := await self.parts.offer(media_id, item)):
             return offer
-        return await self.storage.presign_put(item.input_key, item.content_type, item.declared_size)
+        return await self.storage.presign_put(
+            item.stored_key, item.content_type, item.declared_size
+        )
 
     async def renew(self, media_id: UUID, creator_id: str) -> Registered:
         """Fresh URLs of what an upload still lacks; `InvalidTransition` when it is over."""
@@ -138,7 +140,7 @@ class Uploads:
         return await self.dispatch.send_at_once(media_id, item)
 
     async def _found(self, media_id: UUID, item: MediaItem) -> CompleteUpload:
-        found = await self.storage.head(item.input_key)
+        found = await self.storage.head(item.stored_key)
         if found is None:
             raise UploadMissing
         if found.size != item.declared_size:

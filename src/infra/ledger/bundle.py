@@ -3,6 +3,7 @@
 format.txt                  which form all this has
 events/000001.txt …         each event's hashed text, after a line `SEQ LENGTH`: stream by stream
 media_items/000001.jsonl …  the projection of the same streams, one row a line
+personal/000001.txt …       what their events commit to, unless it was erased
 leaves.bin                  the events' hashes in the ledger's order, 32 bytes each
 checkpoints.txt             every signed checkpoint, oldest first, with an empty line after each
 key.txt                     the public key, for convenience: it proves nothing
@@ -21,7 +22,9 @@ from typing import IO, NamedTuple, cast
 from isal import isal_zlib
 
 FORM_NAME = "format.txt"
-FORM = b"codex-media.bundle.v2\n"
+FORM = b"codex-media.bundle.v3\n"
+FORM_WITHOUT_PERSONAL = b"codex-media.bundle.v2\n"
+"""The one before: its events have the personal fields in their payloads."""
 LEAVES = "leaves.bin"
 CHECKPOINTS = "checkpoints.txt"
 KEY = "key.txt"
@@ -49,6 +52,9 @@ events/000001.txt …         every event, by media item and version: a line `SE
                             bytes is the event's hash.
 media_items/000001.jsonl …  the state the service showed of the items in the part of the same
                             number, which must be the fold of their events
+personal/000001.txt …       what those events commit to of what they say of a person: a line with
+                            item, version, salt and fields for each. Missing where the item was
+                            erased, which is an event.
 leaves.bin                  the hashes of the events, in the order of their places, 32 bytes each:
                             the leaves of an RFC 6962 Merkle tree
 checkpoints.txt             signed tree heads (c2sp.org/tlog-checkpoint), oldest first
@@ -68,7 +74,7 @@ UNREADABLE = (*DAMAGED, KeyError, UnicodeDecodeError, EOFError)
 
 _HEADER = re.compile(rb"([1-9]\d{0,17}) ([1-9]\d{0,17})\n")
 _BEGINNING = re.compile(_HEADER.pattern + rb"codex-media\.event\.v1\n")
-_PART = re.compile(r"(?:events|media_items)/(\d{6,})\.(?:txt|jsonl)")
+_PART = re.compile(r"(?:events|media_items|personal)/(\d{6,})\.(?:txt|jsonl)")
 
 
 class Record(NamedTuple):
@@ -90,6 +96,11 @@ def events_of(part: int) -> str:
 def items_of(part: int) -> str:
     """The member that holds the rows of a part."""
     return f"media_items/{part:06}.jsonl"
+
+
+def personal_of(part: int) -> str:
+    """The member that holds the personal fields of a part."""
+    return f"personal/{part:06}.txt"
 
 
 def parts(archive: zipfile.ZipFile) -> range:
@@ -150,10 +161,17 @@ def rows(data: bytes) -> list[bytes]:
     return lines if lines[-1] else lines[:-1]
 
 
+def personal(archive: zipfile.ZipFile, part: int) -> list[bytes]:
+    """The lines of the personal fields of a part."""
+    if archive.read(FORM_NAME) == FORM_WITHOUT_PERSONAL:
+        return []
+    return rows(read(archive, personal_of(part)))
+
+
 def check_form(archive: zipfile.ZipFile) -> None:
     """`BundleUnreadable` for a bundle of another form."""
     form = archive.read(FORM_NAME)
-    if form != FORM:
+    if form not in {FORM, FORM_WITHOUT_PERSONAL}:
         raise BundleUnreadable(f"its form is {form[:80]!r}, and this verifier reads {FORM!r}")
 
 

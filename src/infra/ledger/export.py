@@ -101,6 +101,9 @@ async def _write(pool: Pool, key: PublicKey, part_bytes: int, spool: _Spool) -> 
                 with z.open(_info(bundle.items_of(number)), "w", force_zip64=True) as member:
                     async for page in _items(connection, first, last):
                         member.write(page)
+                with z.open(_info(bundle.personal_of(number)), "w", force_zip64=True) as member:
+                    async for page in _personal(connection, first, last):
+                        member.write(page)
                 number, first = number + 1, last.int + 1
             # Hashes cannot be deflated, and a verifier looks them up where they stand.
             with z.open(_info(bundle.LEAVES, zipfile.ZIP_STORED), "w", force_zip64=True) as member:
@@ -171,3 +174,11 @@ async def _items(connection: "Acquired", first: int, last: UUID) -> AsyncIterato
         rows = await connection.fetch(sql("projection_page"), UUID(int=first), last, PAGE)
         yield "".join(f"{row['line']}\n" for row in rows).encode()
         first = rows[-1]["id"].int + 1 if rows else last.int + 1
+
+
+async def _personal(connection: "Acquired", first: int, last: UUID) -> AsyncIterator[bytes]:
+    after: tuple[UUID, int] = UUID(int=first), 0
+    while rows := await connection.fetch(sql("personal_page"), *after, last, PAGE):
+        lines = (f"{r['stream_id']} {r['version']} {r['salt']} {r['fields']}\n" for r in rows)
+        yield "".join(lines).encode()
+        after = rows[-1]["stream_id"], rows[-1]["version"]

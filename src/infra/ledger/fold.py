@@ -12,8 +12,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
-from msgspec import Struct, convert
+from msgspec import Struct
 from msgspec.json import Decoder
+
+from infra.ledger.row import Failure, Row
 
 Upcast = Callable[[bytes, bytes, bytes], bytes]
 """Kind, schema version and payload → the payload in the shape that is read here."""
@@ -22,49 +24,7 @@ FIRST = b"media.registered"
 """The kind that each stream begins with, and no other event is of."""
 
 
-class Failure(Struct, gc=False, forbid_unknown_fields=True):
-    """`transcoding_error`."""
-
-    code: str
-    message: str
-    retryable: bool
-
-
-class Row(Struct, gc=False, forbid_unknown_fields=True):
-    """A row of `media_items`. None is what no event has set."""
-
-    id: str
-    version: int
-    created_at: datetime | None
-    updated_at: datetime | None
-    status: str | None
-    creator_id: str | None
-    media_type: str | None
-    file_name: str | None
-    content_type: str | None
-    declared_size: int | None
-    r2_key: str | None
-    deadline_at: datetime | None
-    size: int | None
-    etag: str | None
-    hls_master_playlist_key: str | None
-    hls_preview_key: str | None
-    thumbnail_key: str | None
-    waveform_key: str | None
-    duration_seconds: float | None
-    width: int | None
-    height: int | None
-    transcoding_error: Failure | None
-    transcoding_attempts: int
-    runpod_job_id: str | None
-    encoder: str | None
-    encoder_note: str | None
-
-
-EMPTY = convert(
-    dict.fromkeys(Row.__struct_fields__) | {"id": "", "version": 0, "transcoding_attempts": 0}, Row
-)
-"""Before the first event."""
+ERASED_TEXT = "This text was erased."
 
 
 class Told(Protocol):
@@ -80,7 +40,60 @@ class Payload(Struct, gc=False, rename="camel"):
     schema_version: ClassVar[bytes] = b"1"
 
 
-class Registered(Payload):
+class Committing(Payload):
+    """A payload that has a commitment in place of personal fields."""
+
+    commitment: str
+
+    def set(self, row: Row) -> None:
+        """Change the row as the event does, with nothing where the personal fields belong."""
+        raise NotImplementedError
+
+    def disclose(self, row: Row, fields: bytes) -> None:
+        """Set the personal fields, too; ValueError where they are malformed."""
+        raise NotImplementedError
+
+
+class Names(Struct, gc=False, rename="camel"):
+    """What a registration commits to."""
+
+    file_name: str
+    input_key: str
+
+
+class Texts(Struct, gc=False, rename="camel"):
+    """What a failure commits to."""
+
+    message: str
+
+
+_names = Decoder(Names).decode
+_texts = Decoder(Texts).decode
+
+
+class Registered(Committing):
+    schema_version: ClassVar[bytes] = b"2"
+    creator_id: str
+    media_type: str
+    content_type: str
+    declared_size: int
+    upload_deadline: datetime
+
+    def set(self, row: Row) -> None:
+        row.status = "uploading"
+        row.creator_id = self.creator_id
+        row.media_type = self.media_type
+        row.content_type = self.content_type
+        row.declared_size = self.declared_size
+        row.deadline_at = self.upload_deadline
+
+    def disclose(self, row: Row, fields: bytes) -> None:
+        told = _names(fields)
+        row.file_name = told.file_name
+        row.r2_key = told.input_key
+
+
+class RegisteredInClear(Payload):
     creator_id: str
     media_type: str
     file_name: str
@@ -167,7 +180,22 @@ class TranscodingCompleted(Payload):
         row.encoder_note = self.encoder_note
 
 
-class TranscodingFailed(Payload):
+class TranscodingFailed(Committing):
+    schema_version: ClassVar[bytes] = b"2"
+    error_code: str
+    retryable: bool
+
+    def set(self, row: Row) -> None:
+        row.status = "failed"
+        row.deadline_at = None
+        row.transcoding_error = Failure(self.error_code, ERASED_TEXT, self.retryable)
+
+    def disclose(self, row: Row, fields: bytes) -> None:
+        message = _texts(fields).message
+        row.transcoding_error = Failure(self.error_code, message, self.retryable)
+
+
+class TranscodingFailedInClear(Payload):
     error_code: str
     message: str
     retryable: bool
@@ -184,6 +212,18 @@ class RetryRequested(Payload):
         row.transcoding_error = None
 
 
+class Erased(Payload):
+    commitments: list[str]
+
+    def set(self, row: Row) -> None:
+        row.status = "erased"
+        row.file_name = row.r2_key = row.etag = row.size = row.deadline_at = None
+        row.hls_master_playlist_key = row.hls_preview_key = None
+        row.thumbnail_key = row.waveform_key = None
+        row.duration_seconds = row.width = row.height = None
+        row.transcoding_error = row.encoder = row.encoder_note = None
+
+
 RULES: dict[bytes, type[Told]] = {
     FIRST: Registered,
     b"media.upload_completed": UploadCompleted,
@@ -194,8 +234,18 @@ RULES: dict[bytes, type[Told]] = {
     b"media.transcoding_completed": TranscodingCompleted,
     b"media.transcoding_failed": TranscodingFailed,
     b"media.retry_requested": RetryRequested,
+    b"media.erased": Erased,
 }
-READERS = {(kind, shape.schema_version): Decoder(shape).decode for kind, shape in RULES.items()}
+"""By the kind: the shapes that are written now."""
+OLDER: dict[bytes, type[Told]] = {
+    FIRST: RegisteredInClear,
+    b"media.transcoding_failed": TranscodingFailedInClear,
+}
+"""Shapes of before, of which ledgers hold too many to ask the service's code for each."""
+READERS = {
+    (kind, shape.schema_version): Decoder(shape).decode
+    for kind, shape in (*RULES.items(), *OLDER.items())
+}
 
 
 class Unfoldable(Exception):

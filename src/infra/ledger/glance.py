@@ -12,8 +12,10 @@ from itertools import accumulate, pairwise
 from operator import add
 
 from infra.ledger.bundle import FIELDS, HASH_BYTES, Leaves
-from infra.ledger.fold import EMPTY, FIRST, READERS, Row
+from infra.ledger.fold import FIRST, READERS, Committing, Erased, Unfoldable
+from infra.ledger.personal import Disclosure, Records
 from infra.ledger.projection import read_row
+from infra.ledger.row import EMPTY, Row
 from infra.ledger.stream import FORM, moment
 
 LINES = 1 + FIELDS
@@ -27,21 +29,28 @@ class Doubtful(Exception):
     """Something is wrong in the part, or unusual."""
 
 
-def places_of(part: bytes, rows: list[bytes], leaves: Leaves) -> list[int]:
-    """The places of the events of a part, if they and the rows are right; else `Doubtful`."""
+def places_of(part: bytes, rows: list[bytes], personal: list[bytes], leaves: Leaves) -> list[int]:
+    """The places of the events of a part, if they, the rows and what they commit to are right.
+
+    `Doubtful` otherwise.
+    """
     lines = part.split(b"\n")
     if len(lines) % LINES != 1 or lines.pop():
         raise Doubtful
     try:
         places, texts = _records(part, lines[::LINES])
         digests = [sha256(text).digest() for text in texts]
+        records = Records(personal)
         if (
             lines[1::LINES].count(FORM) != len(places)
             or digests != _leaves_at(places, leaves)
-            or [read_row(row) for row in rows] != _rows(lines, places, digests)
+            or [read_row(row) for row in rows] != _rows(lines, places, digests, records)
         ):
             raise Doubtful
-    except (ValueError, LookupError, RecursionError) as error:
+        records.end()
+        if records.wrong:
+            raise Doubtful
+    except (ValueError, LookupError, RecursionError, Unfoldable) as error:
         raise Doubtful from error
     return places
 
@@ -74,7 +83,9 @@ def _leaves_at(places: list[int], leaves: Leaves) -> list[bytes]:
     return [data[start : start + HASH_BYTES] for start in starts]
 
 
-def _rows(lines: list[bytes], places: list[int], digests: list[bytes]) -> list[Row]:
+def _rows(
+    lines: list[bytes], places: list[int], digests: list[bytes], records: Records
+) -> list[Row]:
     """What the streams fold to, if all are chains."""
     streams, versions, recorded = (lines[column::LINES] for column in (2, 3, 13))
     told = [*zip(lines[5::LINES], lines[6::LINES], lines[15::LINES], strict=True)]
@@ -97,8 +108,14 @@ def _rows(lines: list[bytes], places: list[int], digests: list[bytes]) -> list[R
         named[begin] = b""
         expected += VERSIONS[: end - begin]
         row = copy(EMPTY)
-        for kind, schema_version, payload in told[begin:end]:
-            READERS[kind, schema_version](payload).set(row)
+        disclosure = Disclosure(stream, records)
+        for version, (kind, schema_version, payload) in enumerate(told[begin:end], 1):
+            event = READERS[kind, schema_version](payload)
+            event.set(row)
+            if isinstance(event, Committing | Erased):
+                disclosure.take(version, version, event, row)
+        if disclosure.wrong():
+            raise Doubtful
         row.id, row.version = stream.decode(), end - begin
         row.created_at, row.updated_at = moment(recorded[begin]), moment(recorded[end - 1])
         rows.append(row)

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from infra.ledger import bundle, glance
 from infra.ledger.bundle import HASH_BYTES, Leaves
 from infra.ledger.fold import Unfoldable
+from infra.ledger.personal import Records
 from infra.ledger.projection import Rows, Wrong
 from infra.ledger.stream import Broken, BrokenEvent, Stream, parse
 
@@ -52,7 +53,8 @@ class Outcome:
     damaged: str = ""
     """Why a part cannot be read."""
     rows: list[Wrong] = field(default_factory=list)
-    """Events that make no row, and rows that differ. They count only where all events are sound."""
+    """Events that make no row, personal fields that they do not commit to, and rows that differ.
+    They count only where all events are sound."""
 
 
 def check(archive: zipfile.ZipFile, share: Share, sound: Sound, advance: Advance) -> Outcome:
@@ -61,12 +63,13 @@ def check(archive: zipfile.ZipFile, share: Share, sound: Sound, advance: Advance
         walk = _Walk(leaves, sound)
         for part in bundle.parts(archive)[share.number :: share.of]:
             rows = bundle.rows(bundle.read(archive, bundle.items_of(part)))
+            personal = bundle.personal(archive, part)
             try:
                 events = bundle.read(archive, bundle.events_of(part))
             except bundle.DAMAGED as error:
                 walk.outcome.damaged = str(error)
             else:
-                advance(walk.through(events, rows))
+                advance(walk.through(events, rows, personal))
         return walk.outcome
 
 
@@ -77,22 +80,23 @@ class _Walk:
         self._leaves, self._sound = leaves, sound
         self.outcome = Outcome()
 
-    def through(self, part: bytes, rows: list[bytes]) -> int:
+    def through(self, part: bytes, rows: list[bytes], personal: list[bytes]) -> int:
         """Check a part; how many records it has."""
         try:
-            places = glance.places_of(part, rows, self._leaves)
+            places = glance.places_of(part, rows, personal, self._leaves)
         except glance.Doubtful:
-            return self._one_by_one(part, Rows(rows, self._leaves.size))
+            return self._one_by_one(part, rows, personal)
         if any(self._sound[place - 1] for place in places):
-            return self._one_by_one(part, Rows(rows, self._leaves.size))
+            return self._one_by_one(part, rows, personal)
         for place in places:
             self._sound[place - 1] = 1
         self.outcome.events += len(places)
         self.outcome.streams += len(rows)
         return len(places)
 
-    def _one_by_one(self, part: bytes, rows: Rows) -> int:
+    def _one_by_one(self, part: bytes, lines: list[bytes], personal: list[bytes]) -> int:
         (leaves, begin, size), sound = self._leaves, self._sound
+        rows, fields = Rows(lines, size), Records(personal, size)
         records, stream = 0, Stream()
         for records, (seq, text) in enumerate(bundle.records(part), 1):  # noqa: B007
             digest = sha256(text).digest()
@@ -103,24 +107,26 @@ class _Walk:
             sound[seq - 1] = 1
             self.outcome.events += 1
             try:
-                lines = parse(seq, text)
-                if lines[1] != stream.id:
+                told = parse(seq, text)
+                if told[1] != stream.id:
                     self._end(stream, rows)
-                    stream = Stream(lines[1], stream.id)
-                stream.take(seq, lines, digest)
+                    stream = Stream(told[1], stream.id, fields)
+                stream.take(seq, told, digest)
             except BrokenEvent as error:
                 self.outcome.broken = min(self.outcome.broken or error.broken, error.broken)
             except Unfoldable as error:
                 self.outcome.rows.append((seq, seq, f"it cannot be folded: {error}"))
         self._end(stream, rows)
         rows.end()
-        self.outcome.rows += rows.wrong
+        fields.end()
+        self.outcome.rows += rows.wrong + fields.wrong
         return records
 
     def _end(self, stream: Stream, rows: Rows) -> None:
         if stream.version:
             self.outcome.streams += 1
             rows.compare(stream)
+            self.outcome.rows += stream.undisclosed()
 
     def _stray(self, seq: int) -> None:
         end = self._leaves.size + 1

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import to_builtins
 from msgspec.json import Decoder, decode
 
-from infra.ledger.fold import Row
+from infra.ledger.row import Row
 from infra.ledger.stream import Stream
 
 TIMES = ("deadline_at", "created_at", "updated_at")

@@ -8,7 +8,9 @@ from typing import NamedTuple
 from msgspec.json import Decoder
 
 from infra.ledger import bundle
-from infra.ledger.fold import EMPTY, FIRST, Row, Unfoldable, Upcast, read, upcast_payload
+from infra.ledger.fold import FIRST, Unfoldable, Upcast, read, upcast_payload
+from infra.ledger.personal import Disclosure, Records, Wrong
+from infra.ledger.row import EMPTY, Row
 
 FORM = b"codex-media.event.v1"
 MAX_VERSION_DIGITS = 18
@@ -43,11 +45,25 @@ def parse(seq: int, text: bytes) -> list[bytes]:
 class Stream:
     """A stream so far: its newest event, and its row. Each event is held against the one before."""
 
-    __slots__ = ("_after", "_born", "_changed", "_hash", "_row", "first", "id", "seq", "version")
+    __slots__ = (
+        "_after",
+        "_born",
+        "_changed",
+        "_hash",
+        "_row",
+        "disclosure",
+        "first",
+        "id",
+        "seq",
+        "version",
+    )
 
-    def __init__(self, stream_id: bytes = b"", after: bytes = b"") -> None:
-        """Of that id, behind the stream `after`."""
+    def __init__(
+        self, stream_id: bytes = b"", after: bytes = b"", personal: Records | None = None
+    ) -> None:
+        """Of that id, behind the stream `after`, with what is `personal` in its part."""
         self.id, self._after = stream_id, after
+        self.disclosure = Disclosure(stream_id, personal or Records())
         self.version = self.first = self.seq = 0
         self._hash = self._born = self._changed = b""
         self._row: Row | None = copy(EMPTY)
@@ -73,7 +89,9 @@ class Stream:
         row, self._row = self._row, None
         if (kind == FIRST) is not (not before):
             raise Unfoldable(f"it is {kind.decode(errors='replace')} as version {self.version}")
-        read(kind, schema_version, payload, upcast).set(row)
+        told = read(kind, schema_version, payload, upcast)
+        told.set(row)
+        self.disclosure.take(seq, self.version, told, row)
         self._row = row
 
     def _broken(self, before: int, after: int, version: bytes) -> BrokenEvent:
@@ -90,8 +108,14 @@ class Stream:
         what = f"event {self.seq} does not follow event {after} of {own}: it names another hash"
         return BrokenEvent(self.seq, what, after)
 
+    def undisclosed(self) -> list[Wrong]:
+        """What is wrong with the personal fields. Whether they may lack is in the last event."""
+        return self.disclosure.wrong(whole=self._row is not None)
+
     def row(self) -> Row | None:
-        """The row that the events make; None where one of them made none."""
+        """The row that the events make; None where nobody can tell."""
+        if self.undisclosed():
+            return None
         if self._row is not None:
             self._row.id = self.id.decode(errors="replace")
             self._row.version = self.version

@@ -1,6 +1,7 @@
 """The event store on PostgreSQL: append through one SQL function, read in order."""
 
 import json
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
@@ -11,7 +12,9 @@ from domain.errors import ConcurrencyConflict, StoreInterrupted
 from domain.events import Context, Event, StoredEvent
 from domain.handler import event_id
 from domain.media import MediaItem
+from domain.personal import SALT_BYTES, PersonalRecord
 from domain.read_model import MediaRow, project
+from domain.sealing import Sealed, seal
 from domain.upcasting import read_event
 from infra.postgres.canonical_json import canonical_json
 from infra.postgres.group_commit import (
@@ -51,7 +54,10 @@ class PostgresEventStore:
     ) -> list[StoredEvent]:
         """Append in one round trip. Errors are the port's."""
         shared = envelope(datetime.now(UTC), context, project(media_id, item))
-        asked = Request(media_id, expected_version, shared, _as_stored(events, command_id))
+        sealed = [sealed_anew(event) for event in events]
+        records = [each.record for each in sealed]
+        as_stored = _as_stored([each.event for each in sealed], command_id)
+        asked = Request(media_id, expected_version, shared, as_stored, records)
         try:
             answer = await self._commit.append(asked)
             if answer is None:
@@ -64,7 +70,7 @@ class PostgresEventStore:
             raise
         except UNAVAILABLE as error:
             raise StoreInterrupted(f"the database went away: {type(error).__name__}") from error
-        return _appended(asked, events, context, answer)
+        return _appended(asked, sealed, context, answer)
 
     async def _appended_before(self, media_id: UUID, ids: list[UUID]) -> list[StoredEvent]:
         rows = await self._pool.fetch(sql("appended_before"), media_id, ids)
@@ -76,8 +82,13 @@ class PostgresEventStore:
         return moment
 
 
+def sealed_anew(event: Event) -> Sealed:
+    """`event` as it is stored, under a salt of its own."""
+    return seal(event, os.urandom(SALT_BYTES), canonical_json)
+
+
 def canonical(event: Event) -> str:
-    """The payload's RFC 8785 text, as stored and hashed."""
+    """The RFC 8785 text of a sealed event's payload, as stored and hashed."""
     return canonical_json(event.payload())
 
 
@@ -91,7 +102,7 @@ def _as_stored(events: Sequence[Event], command_id: UUID) -> Events:
 
 
 def _appended(
-    asked: Request, events: Sequence[Event], context: Context, written: Sequence[Written]
+    asked: Request, sealed: Sequence[Sealed], context: Context, written: Sequence[Written]
 ) -> list[StoredEvent]:
     """What would be read back, from what was sent and what the database added."""
     return [
@@ -103,13 +114,14 @@ def _appended(
             event=event,
             schema_version=event.schema_version,
             payload_json=asked.events.payloads[index],
+            personal=record,
             context=context,
             occurred_at=asked.envelope.occurred_at,
             recorded_at=added.recorded_at,
             prev_hash=added.prev_hash,
             hash=added.hash,
         )
-        for index, (event, added) in enumerate(zip(events, written, strict=True))
+        for index, ((event, record), added) in enumerate(zip(sealed, written, strict=True))
     ]
 
 
@@ -127,15 +139,19 @@ def envelope(occurred_at: datetime, context: Context, row: MediaRow) -> Envelope
 
 
 def stored(row: asyncpg.Record) -> StoredEvent:
-    """A row of `events` as the domain sees it."""
+    """A row of `events`, with its personal fields, as the domain sees it."""
+    kind, version, payload = row["type"], row["schema_version"], json.loads(row["payload"])
+    record = None if row["salt"] is None else PersonalRecord(row["salt"], row["fields"])
+    personal = record and json.loads(record.fields_json)
     return StoredEvent(
         position=row["position"],
         stream_id=row["stream_id"],
         version=row["version"],
         event_id=row["event_id"],
-        event=read_event(row["type"], row["schema_version"], json.loads(row["payload"])),
+        event=read_event(kind, version, payload, personal=personal),
         schema_version=row["schema_version"],
         payload_json=row["payload"],
+        personal=record,
         context=Context(
             actor=row["actor"],
             correlation_id=row["correlation_id"],

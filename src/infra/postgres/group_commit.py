@@ -16,6 +16,7 @@ from uuid import UUID
 
 import asyncpg
 
+from domain.personal import PersonalRecord
 from infra.postgres.pool import UNAVAILABLE, Pool
 from infra.postgres.queries import sql
 
@@ -69,6 +70,8 @@ class Request(NamedTuple):
     expected_version: int
     envelope: Envelope
     events: Events
+    personal: Sequence[PersonalRecord | None] = ()
+    """What each of its events commits to."""
 
 
 class Written(NamedTuple):
@@ -133,8 +136,10 @@ class GroupCommit:
         if not batch:
             return
         try:
-            arguments = _arguments([each.request for each in batch])
-            rows = await self._pool.fetch(sql("append"), *arguments)
+            requests = [each.request for each in batch]
+            arguments, kept = _arguments(requests), _kept(requests)
+            name = "append_committing" if kept else "append"
+            rows = await self._pool.fetch(sql(name), *arguments, *kept)
         except STOPPED as error:
             _fail(batch, error)
         except asyncpg.PostgresError as error:
@@ -167,6 +172,17 @@ def _arguments(requests: Sequence[Request]) -> list[Sequence[object]]:
         *zip(*(request.envelope for request in requests), strict=True),
         *(list(chain.from_iterable(lists)) for lists in events),
     ]
+
+
+def _kept(requests: Sequence[Request]) -> list[Sequence[object]]:
+    """Request, stream, version, salt and fields of each personal record, as arrays; or nothing."""
+    records = [
+        (number, request.stream_id, version, *record)
+        for number, request in enumerate(requests)
+        for version, record in enumerate(request.personal, start=request.expected_version + 1)
+        if record is not None
+    ]
+    return list(zip(*records, strict=True))
 
 
 def _fail(batch: list[_Waiting], error: Exception) -> None:

@@ -9,13 +9,29 @@ SELECT clock_timestamp();
 SELECT request, failure, message, repeated, position, recorded_at, prev_hash, hash
 FROM append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
 
+-- name: append_committing
+-- The same where events commit to personal fields: those are kept if their request was appended.
+WITH appended AS MATERIALIZED (
+    SELECT request, failure, message, repeated, position, recorded_at, prev_hash, hash
+    FROM append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+), kept AS (
+    INSERT INTO personal (stream_id, version, salt, fields)
+    SELECT p.stream_id, p.version, p.salt, p.fields
+    FROM unnest($16::integer[], $17::uuid[], $18::integer[], $19::bytea[], $20::json[])
+        AS p (request, stream_id, version, salt, fields)
+    WHERE p.request IN (SELECT request FROM appended WHERE failure = '' AND NOT repeated)
+)
+SELECT * FROM appended;
+
 -- name: appended_before
 -- What an earlier sending of the same command appended.
-SELECT * FROM events WHERE stream_id = $1 AND event_id = ANY ($2::uuid[]) ORDER BY version;
+SELECT e.*, p.salt, p.fields FROM events e LEFT JOIN personal p USING (stream_id, version)
+WHERE e.stream_id = $1 AND e.event_id = ANY ($2::uuid[]) ORDER BY e.version;
 
 -- name: load_stream
--- A stream's history in order.
-SELECT * FROM events WHERE stream_id = $1 ORDER BY version;
+-- A stream's history in order, with the personal fields that were not erased.
+SELECT e.*, p.salt, p.fields FROM events e LEFT JOIN personal p USING (stream_id, version)
+WHERE e.stream_id = $1 ORDER BY e.version;
 
 -- name: item
 -- One creator's item with the progress of its running attempt. Foreign and missing look alike.
@@ -38,10 +54,11 @@ WHERE m.id = $1 AND m.creator_id = $2;
 SELECT hls_master_playlist_key FROM media_items WHERE id = $1 AND status = 'ready';
 
 -- name: list_items
--- One page of a creator's items, newest first, optionally of one status, after a cursor.
+-- One page of a creator's items, newest first, after a cursor: those of one status, or all that
+-- were not erased.
 SELECT * FROM media_items
 WHERE creator_id = $1
-  AND ($2::text IS NULL OR status = $2)
+  AND CASE WHEN $2::text IS NULL THEN status <> 'erased' ELSE status = $2 END
   AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
 ORDER BY created_at DESC, id DESC
 LIMIT $5;
@@ -273,8 +290,10 @@ RETURNING id, channel, media_id, attempt, body,
     extract(epoch FROM clock_timestamp() - received_at)::float8, tries;
 
 -- name: set_verdict
--- Note what became of a message.
-UPDATE webhook_inbox SET verdict = $2, next_try_at = NULL WHERE id = $1;
+-- Note what became of a message. Of one about an erased item nothing is kept but that it came.
+UPDATE webhook_inbox i SET verdict = $2, next_try_at = NULL, body = CASE WHEN EXISTS (
+    SELECT FROM media_items m WHERE m.id = i.media_id AND m.status = 'erased') THEN '' ELSE body END
+WHERE id = $1;
 
 -- name: postpone_message
 -- Look at a message again later.
@@ -284,6 +303,42 @@ WHERE id = $1 AND verdict IS NULL;
 -- name: transitions
 -- The lifecycle as the database enforces it.
 SELECT from_status, event_type, to_status FROM transitions_allowed;
+
+-- name: take_erasure
+-- Lease an erased item whose objects are due to be looked for.
+UPDATE erasures SET tries = tries + 1, next_try_at = clock_timestamp() + $1::interval
+WHERE media_id = (
+    SELECT media_id FROM erasures WHERE finished_at IS NULL AND next_try_at <= clock_timestamp()
+    ORDER BY next_try_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING media_id, creator_id, tries, written_at = erased_at;
+
+-- name: drop_remains
+-- Drop what the database got of an erased item since.
+SELECT drop_remains($1);
+
+-- name: swept
+-- Note what a look for objects removed. The last one finds none, when nobody can write any more.
+UPDATE erasures SET removed = removed + $2::bigint, last_error = NULL,
+    next_try_at = clock_timestamp() + $4::interval,
+    finished_at = CASE WHEN $2 = 0 AND written_at + $3::interval <= clock_timestamp()
+        THEN clock_timestamp() END
+WHERE media_id = $1
+RETURNING finished_at IS NOT NULL;
+
+-- name: postpone_erasure
+-- Look again later, and why.
+UPDATE erasures SET next_try_at = clock_timestamp() + $2::interval, last_error = $3
+WHERE media_id = $1;
+
+-- name: overage
+-- Of the items after an id, those that were kept for long enough; how many were looked at, and the
+-- last of them.
+SELECT array_agg(id ORDER BY id) FILTER (WHERE status <> 'erased' AND (
+        created_at + $3::interval <= clock_timestamp()
+        OR status = 'failed' AND updated_at + $4::interval <= clock_timestamp())) AS over,
+    count(*) AS count, (array_agg(id ORDER BY id DESC))[1] AS last
+FROM (SELECT id, status, created_at, updated_at FROM media_items WHERE id > $1 ORDER BY id LIMIT $2)
+    AS page;
 
 -- ledger: the sealer, global reading, proof
 
@@ -320,7 +375,8 @@ SELECT size FROM ledger_head;
 
 -- name: ledger_page
 -- The events after a place in the ledger and up to another, in its order.
-SELECT l.seq, e.* FROM ledger l JOIN events e USING (position)
+SELECT l.seq, e.*, p.salt, p.fields
+FROM ledger l JOIN events e USING (position) LEFT JOIN personal p USING (stream_id, version)
 WHERE l.seq > $1 AND l.seq <= $2 ORDER BY l.seq LIMIT $3;
 
 -- name: changes
@@ -353,6 +409,11 @@ SELECT size, note FROM checkpoints WHERE size > $1 ORDER BY size LIMIT $2;
 SELECT e.stream_id, e.version, e.position, l.seq, event_text(e) AS preimage
 FROM events e LEFT JOIN ledger l USING (position)
 WHERE (e.stream_id, e.version) > ($1, $2) ORDER BY e.stream_id, e.version LIMIT $3;
+
+-- name: personal_page
+-- The personal fields that were not erased, after a version of a stream and up to another stream.
+SELECT stream_id, version, encode(salt, 'hex') AS salt, fields::text AS fields FROM personal
+WHERE (stream_id, version) > ($1, $2) AND stream_id <= $3 ORDER BY stream_id, version LIMIT $4;
 
 -- name: sealed_hashes
 -- The hashes of the events after a place in the ledger, in its order.
@@ -491,8 +552,10 @@ LEFT JOIN LATERAL (
 WHERE l.position = $1;
 
 -- name: keep_evidence
--- Keep a raw message under its hash; the same message once.
-INSERT INTO evidence (hash, kind, body) VALUES ($1, $2, $3) ON CONFLICT (hash) DO NOTHING;
+-- Keep a raw message about an item under its hash; the same message once, none of an erased item.
+INSERT INTO evidence (hash, kind, body, stream_id) SELECT $1, $2, $3, $4
+WHERE NOT EXISTS (SELECT FROM streams WHERE stream_id = $4 AND status = 'erased')
+ON CONFLICT (hash) DO NOTHING;
 
 -- name: find_evidence
 -- The kept message with that hash.
@@ -523,6 +586,9 @@ WITH pending AS (
     UNION ALL SELECT 'inbox_quarantined', '', count(*) FROM webhook_inbox
         WHERE verdict = 'quarantined' AND received_at > clock_timestamp() - interval '1 day'
     UNION ALL SELECT 'breaker_tripped', name, 1 FROM breakers
+    UNION ALL SELECT 'erasures_waiting', '', count(*) FROM erasures WHERE finished_at IS NULL
+    UNION ALL SELECT 'erasures_failing', '', count(*) FROM erasures
+        WHERE finished_at IS NULL AND last_error IS NOT NULL
     UNION ALL SELECT 'ledger_unsealed', '', count(*) FROM unsealed
     UNION ALL SELECT 'checkpoint_age_seconds', '', CASE WHEN sealed > signed THEN
         coalesce(extract(epoch FROM clock_timestamp() - signed_at), 0) ELSE 0 END FROM sealed

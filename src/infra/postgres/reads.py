@@ -28,7 +28,7 @@ class ItemRow(NamedTuple):
     creator_id: str
     status: Status
     media_type: str
-    file_name: str
+    file_name: str | None
     content_type: str
     declared_size: int
     size: int | None

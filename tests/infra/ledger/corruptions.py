@@ -17,6 +17,7 @@ from tests.infra.ledger.damage import (
     other_byte,
     swap,
 )
+from tests.infra.ledger.disclosures import DISCLOSURES
 from tests.infra.ledger.ledgers import KEY, OTHER_KEY, Ledger, key_of, note, zipped
 
 REGISTERED = (
@@ -242,4 +243,5 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     streams_swapped_with_their_rows,
     row_of_nothing,
     line_among_the_rows,
+    *DISCLOSURES,
 )

@@ -36,6 +36,7 @@ def copied(ledger: Ledger) -> Ledger:
         leaves=list(ledger.leaves),
         notes=list(ledger.notes),
         items=[dict(row) for row in ledger.items],
+        personal=list(ledger.personal),
     )
 
 
@@ -200,7 +201,7 @@ def swapped_with_their_leaves(rng: random.Random, ledger: Ledger) -> Corrupted:
 
 def forged(rng: random.Random) -> bytes:
     stream = UUID(int=rng.getrandbits(128), version=4)
-    return text(stream, 1, f.registered(), "", BEGIN)
+    return text(stream, 1, f.sealed(f.registered()).event, "", BEGIN)
 
 
 def inserted(rng: random.Random, ledger: Ledger) -> Corrupted:
@@ -225,7 +226,7 @@ def repeated(rng: random.Random, ledger: Ledger) -> Corrupted:
 def part_repeated(rng: random.Random, ledger: Ledger) -> Corrupted:
     members, placed = dict(ledger.members()), ledger.placed()
     part = rng.randrange(len(placed))
-    for member in (bundle.events_of, bundle.items_of):
+    for member in (bundle.events_of, bundle.items_of, bundle.personal_of):
         members[member(len(placed) + 1)] = members[member(part + 1)]
     return Corrupted(zipped(members.items()), min(placed[part]) + 1, True)
 
@@ -267,7 +268,8 @@ def last_part_removed(rng: random.Random, ledger: Ledger) -> Corrupted:
     bad = replace(copied(ledger), streams_per_part=1)
     *_, part = bad.placed()
     members = dict(bad.members())
-    del members[bundle.events_of(len(bad.placed()))], members[bundle.items_of(len(bad.placed()))]
+    for member in (bundle.events_of, bundle.items_of, bundle.personal_of):
+        del members[member(len(bad.placed()))]
     return Corrupted(zipped(members.items()), min(part) + 1, True)
 
 

@@ -14,11 +14,14 @@ from uuid import UUID
 import rfc8785
 
 from domain.events import Event
+from domain.media import fold
+from domain.personal import SALT_BYTES, PersonalRecord
 from domain.read_model import project_history
+from domain.sealing import Sealed
 from infra.ledger import bundle, merkle
 from infra.ledger.checkpoint import SigningKey
 from tests import factories as f
-from tests.infra.lives import LIVES
+from tests.infra.lives import LIVES, naming_what_goes
 
 KEY = SigningKey("ledger.test", b"k" * 32)
 OTHER_KEY = SigningKey("ledger.test", b"o" * 32)
@@ -39,6 +42,10 @@ class Ledger:
     leaves: list[bytes] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     items: list[dict[str, object]] = field(default_factory=list)
+    personal: list[bytes] = field(default_factory=list)
+    """The lines of the personal fields, in the order of their streams and versions."""
+    dropped: list[bytes] = field(default_factory=list)
+    """Such lines of the erased items, which no bundle has."""
     sizes: list[int] = field(default_factory=list)
     """What the checkpoints cover."""
     key: str = str(KEY.public)
@@ -81,17 +88,19 @@ class Ledger:
         yield bundle.FORM_NAME, bundle.FORM
         yield bundle.KEY, self.key.encode()
         yield bundle.CHECKPOINTS, "".join(f"{note}\n" for note in self.notes).encode()
-        rows = list(self.items)
+        rows, fields = list(self.items), list(self.personal)
         placed = self.placed()
         for number, part in enumerate(placed):
             events = (replaced or {}).get(number, self.part(number))
-            last = max(
-                (key_of(self.texts[at])[0].decode(errors="replace") for at in part), default=""
-            )
-            own = rows if number == len(placed) - 1 else [r for r in rows if str(r["id"]) <= last]
+            last = max((key_of(self.texts[at])[0] for at in part), default=b"")
+            to = last.decode(errors="replace")
+            own = rows if number == len(placed) - 1 else [r for r in rows if str(r["id"]) <= to]
             rows = [row for row in rows if row not in own]
             yield bundle.events_of(number + 1), events
             yield bundle.items_of(number + 1), "".join(f"{json.dumps(r)}\n" for r in own).encode()
+            kept = [line for line in fields if number == len(placed) - 1 or line[:36] <= last]
+            fields = fields[len(kept) :]
+            yield bundle.personal_of(number + 1), b"".join(line + b"\n" for line in kept)
         yield bundle.LEAVES, b"".join(self.leaves)
 
     def packed(
@@ -161,6 +170,7 @@ def make(rng: random.Random, streams: int, every: int, *, covered: bool = False)
     """A ledger of so many lives side by side, with a checkpoint about every `every` events."""
     waiting = [_life(rng, UUID(int=rng.getrandbits(128), version=4)) for _ in range(streams)]
     heads: dict[UUID, tuple[int, str, datetime, datetime, list[Event]]] = {}
+    kept: dict[tuple[str, int], PersonalRecord] = {}
     made, moment = Ledger(), BEGIN
     while waiting:
         at = rng.randrange(len(waiting))
@@ -171,15 +181,34 @@ def make(rng: random.Random, streams: int, every: int, *, covered: bool = False)
             waiting.pop()
         moment += timedelta(microseconds=rng.randrange(1, 10**7))
         version, prev_hash, born, _, history = heads.get(stream, (0, "", moment, moment, []))
+        event, record = sealed(rng, event, history)
+        if record is not None:
+            kept[str(stream), version + 1] = record
         made.texts.append(text(stream, version + 1, event, prev_hash, moment))
         digest = sha256(made.texts[-1]).hexdigest()
         heads[stream] = (version + 1, digest, born, moment, [*history, event])
     made.hashed()
     made.items = [_row(stream, *head[2:]) for stream, head in sorted(heads.items())]
+    gone = {row["id"] for row in made.items if row["status"] == "erased"}
+    for stream_id, number in sorted(kept):
+        lines = made.dropped if stream_id in gone else made.personal
+        lines.append(line(stream_id, number, kept[stream_id, number]))
     total = len(made.texts)
     sizes = set(range(every, total + 1, every)) | {rng.randint(1, total)}
     made.signed(KEY, sizes | {total} if covered or rng.random() < 0.5 else sizes)
     return made
+
+
+def sealed(rng: random.Random, event: Event, history: list[Event]) -> Sealed:
+    """The event as it is stored after `history`."""
+    item = fold(history)
+    named = naming_what_goes(event, item.commitments) if item else event
+    return f.sealed(named, rng.randbytes(SALT_BYTES))
+
+
+def line(stream: str, version: int, record: PersonalRecord) -> bytes:
+    """The line of an event's personal fields."""
+    return f"{stream} {version} {record.salt.hex()} {record.fields_json}".encode()
 
 
 def _life(rng: random.Random, stream: UUID) -> tuple[UUID, list[Event]]:

@@ -16,13 +16,16 @@ from hypothesis.stateful import invariant
 from domain import events as e
 from domain.failure import ErrorCode
 from domain.read_model import project_history
+from domain.sealing import Sealed
 from domain.upcasting import CURRENT, upcast
 from infra.ledger.fold import RULES, Unfoldable, Upcast, upcast_payload
+from infra.ledger.personal import Records
 from infra.ledger.projection import Rows, Wrong
 from infra.ledger.stream import Stream
 from tests import factories as f
 from tests.domain.test_random_histories import Item
-from tests.infra.lives import LIVES, Life
+from tests.infra.ledger.ledgers import line
+from tests.infra.lives import LIVES, Life, naming_what_goes
 
 ID = str(f.MEDIA_ID)
 AT = "2026-11-02T09:00:00.000000Z"
@@ -47,6 +50,7 @@ REGISTERED = built(
     content_type=TEXT,
     declared_size=NUMBER,
     upload_deadline=TIME,
+    commitment=st.none(),
 )
 LATER = st.one_of(
     built(e.UploadCompleted, size=NUMBER, etag=TEXT),
@@ -86,6 +90,7 @@ LATER = st.one_of(
         message=TEXT,
         retryable=st.booleans(),
         stderr_tail=TEXT,
+        commitment=st.none(),
     ),
     built(e.RetryRequested, actor=TEXT),
 )
@@ -94,10 +99,20 @@ HISTORIES = st.builds(lambda first, later: [first, *later], REGISTERED, st.lists
 
 def streamed(events: Iterable[e.Event]) -> Stream:
     """The events as a ledger holds them, folded."""
-    stream = Stream(ID.encode())
+    sealed: list[Sealed] = []
     for event in events:
+        commitments = tuple(record.commitment for _, record in sealed if record)
+        sealed.append(f.sealed(naming_what_goes(event, commitments)))
+    gone = any(isinstance(event, e.Erased) for event, _ in sealed)
+    lines = [
+        line(ID, version, record)
+        for version, (_, record) in enumerate(sealed, 1)
+        if record and not gone
+    ]
+    stream = Stream(ID.encode(), b"", Records(lines))
+    for event, _ in sealed:
         payload: Any = event.payload()
-        fold(stream, event.type, rfc8785.dumps(payload))
+        fold(stream, event.type, rfc8785.dumps(payload), b"%d" % event.schema_version)
     return stream
 
 

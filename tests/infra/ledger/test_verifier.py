@@ -67,6 +67,7 @@ def test_part_that_is_walked_through_is_found_as_right_as_at_a_glance(
             for place in glance.places_of(
                 bundle.read(archive, bundle.events_of(part)),
                 bundle.rows(bundle.read(archive, bundle.items_of(part))),
+                bundle.personal(archive, part),
                 leaves,
             )
         ]
@@ -193,6 +194,7 @@ def test_progress_reaches_its_total() -> None:
         bundle.events_of(1),
         bundle.events_of(2),
         bundle.items_of(2),
+        bundle.personal_of(2),
         bundle.LEAVES,
         bundle.CHECKPOINTS,
     ],
@@ -207,7 +209,7 @@ def test_archive_without_a_part_is_no_bundle(lost: str) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        (bundle.FORM_NAME, b"codex-media.bundle.v3\n", "bundle.v3"),
+        (bundle.FORM_NAME, b"codex-media.bundle.v4\n", "bundle.v4"),
         (bundle.LEAVES, b"x" * 33, "within a hash"),
     ],
 )

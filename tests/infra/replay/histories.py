@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BEGAN = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 MAX_EVENTS = 14
+ERASED_SHARE = 0.2
 ITEMS = 12
 
 
@@ -36,10 +37,11 @@ async def owner(dsn: str) -> AsyncIterator["Connection"]:
 def random_history(chance: random.Random) -> list[Event]:
     """An item's life in any order, as long as it begins at the beginning."""
     kind = chance.choice(list(MediaType))
-    return [
+    history: list[Event] = [
         f.registered(kind, chance.choice(["holiday.mp4", 'Übung "1".mp3', "a\\b 🎬.mov"])),
         *(_random_event(chance) for _ in range(chance.randrange(MAX_EVENTS))),
     ]
+    return [*history, f.erased()] if chance.random() < ERASED_SHARE else history
 
 
 def _random_event(chance: random.Random) -> Event:
@@ -70,6 +72,11 @@ async def write(connection: "Connection", media_id: UUID, history: Sequence[Even
 
 async def add_event(connection: "Connection", media_id: UUID, version: int, event: Event) -> None:
     """Put one event into the table."""
+    event, record = f.sealed(event)
+    if record is not None:
+        await connection.execute(
+            "INSERT INTO personal VALUES ($1, $2, $3, $4)", media_id, version, *record
+        )
     values = {
         "stream_id": media_id,
         "version": version,

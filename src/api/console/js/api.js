@@ -59,6 +59,7 @@ export const media = {
   upload: (id, signal) => get(`/api/media/${id}/upload`, { signal }),
   complete: (id, signal) => post(`/api/media/${id}/complete`, undefined, { signal, timeoutMs: 120_000 }),
   abort: (id) => call("DELETE", `/api/media/${id}/upload`),
+  erase: async (id) => (await call("DELETE", `/api/media/${id}`)).json(),
   retry: (id) => post("/api/transcoding/retry", { mediaId: id }),
   playback: (id) => get(`/api/media/${id}/playback`),
 };

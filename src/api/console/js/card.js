@@ -76,9 +76,10 @@ export class Card {
 
   showButtons() {
     const { media, upload } = this.entry;
-    const offered = [
+    const offered = this.asking ? ["sure", "keep"] : [
       media?.status === "ready" && "watch", media?.status === "ready" && "copy", upload?.state === "failed" && "again",
       mayRetry(this.entry) && "retry", (upload?.active || media?.status === "uploading") && upload?.state !== "checking" && "stop",
+      ["ready", "failed"].includes(media?.status) && !upload?.active && "erase",
     ].filter(Boolean);
     if (offered.join() === this.offered) return;
     this.offered = offered.join();
@@ -104,12 +105,30 @@ export class Card {
     if (name === "copy") return make("Copy link", "copy", () => copyPlayback(media.id));
     if (name === "again") return make("Try again", "retry", () => this.actions.again(this.entry.upload), "primary");
     if (name === "retry") return make("Try again", "retry", () => this.retry(), media.error?.retryable ? "primary" : "");
+    if (name === "erase") return make("Erase", "bin", () => this.ask(true));
+    if (name === "sure") return make("Erase for good", "bin", () => this.erase(), "danger");
+    if (name === "keep") return make("Keep it", "back", () => this.ask(false));
     return make("Cancel", "close", () => this.actions.stop(this.entry));
   }
 
   async retry() {
     this.actions.take(await api.retry(this.entry.media.id));
     speak("Trying again.");
+  }
+
+  /** Erasing is asked about in place of the other buttons: nothing brings an item back. */
+  ask(asking) {
+    this.asking = asking;
+    this.showButtons();
+    this.buttons.querySelector(asking ? "button:last-child" : "button").focus();
+    if (asking) speak("File, outputs and name would be gone for good. Erase it, or keep it?");
+  }
+
+  async erase() {
+    const beside = this.element.nextElementSibling ?? this.element.previousElementSibling;
+    this.actions.take(await api.erase(this.entry.media.id));
+    (beside?.querySelector("button") ?? document.querySelector(".drop button")).focus();
+    speak("Erased.");
   }
 
   /** Does it; a refusal is shown with its own sentence. */

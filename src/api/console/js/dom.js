@@ -22,6 +22,7 @@ export function h(tag, props = {}, ...children) {
 const PATHS = {
   add: "M12 5v14M5 12h14",
   back: "M15 5l-7 7 7 7",
+  bin: "M4.5 7h15M9.5 7V4.5h5V7M6.5 7l1 12.5h9l1-12.5M10.5 10.5v6M13.5 10.5v6",
   check: "M4.5 12.5l5 5 10-11",
   clock: "M12 3.5a8.5 8.5 0 100 17 8.5 8.5 0 000-17zM12 7.5V12l3 2",
   close: "M6 6l12 12M18 6L6 18",

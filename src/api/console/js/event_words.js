@@ -10,6 +10,7 @@ const EVENTS = {
   "media.transcoding_completed": "Transcoding completed",
   "media.transcoding_failed": "Transcoding failed",
   "media.retry_requested": "Retry requested",
+  "media.erased": "Erased",
 };
 const ACTORS = { creator: "Creator", worker: "Worker", system: "The service", runpod: "RunPod" };
 

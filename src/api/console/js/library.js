@@ -35,6 +35,7 @@ export class Library {
 
   /** An item as the service knows it; an older version than is known changes nothing. */
   take(item) {
+    if (item.status === "erased") return this.erased(item);
     const entry = this.entries.get(item.id) ?? this.add({ key: item.id });
     if (entry.media && entry.media.version > item.version) return entry;
     const before = entry.media;
@@ -42,6 +43,12 @@ export class Library {
     if (item.status !== "transcoding" || before?.attempts !== item.attempts) entry.progress = null;
     this.changed(entry, before);
     return entry;
+  }
+
+  /** Nothing is shown of an item that is no more. */
+  erased(item) {
+    this.drop(item.id);
+    return { key: item.id, media: item };
   }
 
   /** How far a job is. Of an item that we do not show, nothing. */
@@ -72,7 +79,7 @@ export class Library {
     this.changed(null);
   }
 
-  /** An upload that came to nothing. */
+  /** An upload that came to nothing, or an item that is no more. */
   drop(key) {
     this.entries.delete(key);
     this.changed(null);

@@ -45,7 +45,7 @@ export class Timeline {
     this.told = h("p", { id: "version-told", class: "quiet small" });
     this.state = h("div", {});
     this.items = events.map((event, at) => this.event(event, checks[at], seal, at));
-    const name = events[0].payload.fileName ?? this.id;
+    const name = events[0].personal?.fields.fileName ?? events[0].payload.fileName ?? this.id;
     fill(this.element,
       h("div", { class: "panel" }, h("h2", {}, name), h("p", { class: "mono quiet small" }, this.id),
         h("div", { class: "slider" }, h("label", { for: "version" }, "As of version"), this.slider, this.told), this.state),
@@ -79,6 +79,7 @@ export class Timeline {
     const proof = h("ul", { class: "proof" },
       fact(check.isHashed, "Hash recomputed here: it is what the event says", "Hash recomputed here: the event says another"),
       fact(check.follows, at ? "Names the hash of the event before" : "The first of its item", "Does not follow the event before"),
+      event.personal && fact(check.isCommitted, "Commits to the personal fields beside it: recomputed here", "The personal fields beside it are not those that it commits to"),
       covered(seal));
     return h("li", { class: `event panel${check.isHashed && check.follows ? "" : " wrong"}`, dataset: { version: String(event.version), hash: event.hash } },
       h("div", { class: "head" }, h("h3", {}, h("a", { href: `#/media/${this.id}/${event.version}` }, `${event.version}. ${eventName(event.type)}`)),
@@ -119,7 +120,7 @@ function foldAll(events) {
   for (const event of events) {
     const before = rows.length ? rows.at(-1) : emptyRow();
     try {
-      rows.push(before && { ...before, ...setBy(event.type, event.schemaVersion, event.payload) });
+      rows.push(before && { ...before, ...setBy(event.type, event.schemaVersion, event.payload, event.personal?.fields) });
     } catch {
       rows.push(null);
     }

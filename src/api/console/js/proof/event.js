@@ -2,6 +2,7 @@
 
 import { encode, hex, sha256 } from "./bytes.js";
 import { canonical, micros } from "./fold.js";
+import { commitmentOf } from "./personal.js";
 
 /** The hash of `event` of the item `mediaId`, computed here, in hexadecimal. */
 export async function hashOf(mediaId, event) {
@@ -19,10 +20,12 @@ function utc(text) {
   return `${new Date((all - fraction) / 1000).toISOString().slice(0, 19)}.${String(fraction).padStart(6, "0")}Z`;
 }
 
-/** Of each event: whether its hash is what it holds, and whether it names the one before. */
+/** Of each event: whether its hash is what it holds, whether it names the one before, and whether it commits to what is beside it. */
 export async function checkChain(mediaId, events) {
   const hashes = await Promise.all(events.map((event) => hashOf(mediaId, event)));
+  const commitments = await Promise.all(events.map((event) => event.personal && commitmentOf(event.personal)));
   return events.map((event, at) => ({
+    isCommitted: commitments[at] === event.payload.commitment,
     isHashed: hashes[at] === event.hash,
     follows: event.prevHash === (at ? events[at - 1].hash : "") && event.version === at + 1,
   }));

@@ -4,6 +4,7 @@
 export class Unfoldable extends Error {}
 
 export const FIRST = "media.registered";
+export const LAST = "media.erased";
 
 const COLUMNS = [
   "status", "creator_id", "media_type", "file_name", "content_type", "declared_size", "r2_key", "deadline_at", "size", "etag",
@@ -13,6 +14,7 @@ const COLUMNS = [
 
 const IS = {
   text: (value) => typeof value === "string",
+  texts: (value) => Array.isArray(value) && value.every((each) => typeof each === "string"),
   whole: (value) => Number.isInteger(value),
   number: (value) => typeof value === "number",
   flag: (value) => typeof value === "boolean",
@@ -20,15 +22,22 @@ const IS = {
 };
 const either = (kind) => `${kind}?`;
 
-/** Which fields of a payload are read (as what), and what they set. */
+const BIRTH = { creatorId: "text", mediaType: "text", contentType: "text", declaredSize: "whole", uploadDeadline: "time" };
+const ERASED_TEXT = "This text was erased.";
+const NAMES = { fileName: "text", inputKey: "text" };
+const born = (told) => ({
+  status: "uploading", creator_id: told.creatorId, media_type: told.mediaType, content_type: told.contentType,
+  declared_size: told.declaredSize, deadline_at: told.uploadDeadline,
+});
+const named = ({ fileName, inputKey }) => ({ file_name: fileName, r2_key: inputKey });
+const failed = (code, message, retryable) => ({ status: "failed", deadline_at: null, transcoding_error: { code, message, retryable } });
+
+/**
+ * Which fields of a payload are read (as what), and what they set. With `discloses`, the payload has a
+ * commitment in place of these fields, which are read from beside it; `sets` gets them as well.
+ */
 const RULES = {
-  [FIRST]: {
-    reads: { creatorId: "text", mediaType: "text", fileName: "text", contentType: "text", declaredSize: "whole", inputKey: "text", uploadDeadline: "time" },
-    sets: (told) => ({
-      status: "uploading", creator_id: told.creatorId, media_type: told.mediaType, file_name: told.fileName, content_type: told.contentType,
-      declared_size: told.declaredSize, r2_key: told.inputKey, deadline_at: told.uploadDeadline,
-    }),
-  },
+  [FIRST]: { version: 2, reads: BIRTH, discloses: NAMES, sets: (told, personal) => ({ ...born(told), ...(personal && named(personal)) }) },
   "media.upload_completed": {
     reads: { size: "whole", etag: "text" },
     sets: ({ size, etag }) => ({ status: "uploaded", size, etag }),
@@ -58,28 +67,59 @@ const RULES = {
     }),
   },
   "media.transcoding_failed": {
+    version: 2,
+    reads: { errorCode: "text", retryable: "flag" },
+    discloses: { message: "text" },
+    sets: ({ errorCode, retryable }, personal) => failed(errorCode, personal?.message ?? ERASED_TEXT, retryable),
+  },
+  "media.retry_requested": { reads: {}, sets: () => ({ status: "uploaded", transcoding_error: null }) },
+  [LAST]: {
+    reads: { commitments: "texts" },
+    sets: () => ({
+      status: "erased", file_name: null, r2_key: null, size: null, etag: null, deadline_at: null, hls_master_playlist_key: null,
+      hls_preview_key: null, thumbnail_key: null, waveform_key: null, duration_seconds: null, width: null, height: null,
+      transcoding_error: null, encoder: null, encoder_note: null,
+    }),
+  },
+};
+
+/** Shapes of before: version 1 of what has a newer one. */
+const OLDER = {
+  [FIRST]: { reads: { ...BIRTH, ...NAMES }, sets: (told) => ({ ...born(told), ...named(told) }) },
+  "media.transcoding_failed": {
     reads: { errorCode: "text", message: "text", retryable: "flag" },
     sets: ({ errorCode, message, retryable }) => failed(errorCode, message, retryable),
   },
-  "media.retry_requested": { reads: {}, sets: () => ({ status: "uploaded", transcoding_error: null }) },
 };
-
-const failed = (code, message, retryable) => ({ status: "failed", deadline_at: null, transcoding_error: { code, message, retryable } });
 
 /** A row before its first event. */
 export const emptyRow = () => ({ ...Object.fromEntries(COLUMNS.map((name) => [name, null])), transcoding_attempts: 0 });
 
-/** What an event sets, by column; `Unfoldable` if nobody can say. */
-export function setBy(type, schemaVersion, payload) {
+function ruleOf(type, schemaVersion) {
   const rule = Object.hasOwn(RULES, type) ? RULES[type] : null;
-  if (!rule || schemaVersion !== 1) throw new Unfoldable(`${type} of version ${schemaVersion} is not known here`);
-  if (payload === null || typeof payload !== "object" || Array.isArray(payload)) throw new Unfoldable("its payload is malformed");
-  for (const [name, kind] of Object.entries(rule.reads)) {
-    const [what, mayLack] = kind.endsWith("?") ? [kind.slice(0, -1), true] : [kind, false];
-    const value = payload[name];
-    if (!(mayLack && value === null) && !IS[what](value)) throw new Unfoldable(`its payload is malformed (${name})`);
+  if (rule && schemaVersion === (rule.version ?? 1)) return rule;
+  return schemaVersion === 1 && Object.hasOwn(OLDER, type) ? OLDER[type] : null;
+}
+
+/** Whether such an event has a commitment in place of what is personal. */
+export const commits = (type, schemaVersion) => Boolean(ruleOf(type, schemaVersion)?.discloses);
+
+/** What an event sets, by column, with what it commits to or null for that; `Unfoldable` if nobody can say. */
+export function setBy(type, schemaVersion, payload, personal = null) {
+  const rule = ruleOf(type, schemaVersion);
+  if (!rule) throw new Unfoldable(`${type} of version ${schemaVersion} is not known here`);
+  check(payload, { ...rule.reads, ...(rule.discloses && { commitment: "text" }) }, "its payload is malformed");
+  if (personal !== null) check(personal, rule.discloses ?? {}, "its personal fields are malformed");
+  return rule.sets(payload, personal);
+}
+
+function check(found, reads, what) {
+  if (found === null || typeof found !== "object" || Array.isArray(found)) throw new Unfoldable(what);
+  for (const [name, kind] of Object.entries(reads)) {
+    const [expected, mayLack] = kind.endsWith("?") ? [kind.slice(0, -1), true] : [kind, false];
+    const value = found[name];
+    if (!(mayLack && value === null) && !IS[expected](value)) throw new Unfoldable(`${what} (${name})`);
   }
-  return rule.sets(payload);
 }
 
 const TIME = /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(Z|[+-]\d\d(?::?\d\d)?)?$/;

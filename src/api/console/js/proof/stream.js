@@ -1,7 +1,8 @@
 /** The events of one media item, one after the other: their chain, and the row they make. */
 
 import { decode, hex, raw } from "./bytes.js";
-import { emptyRow, FIRST, micros, setBy, Unfoldable } from "./fold.js";
+import { commits, emptyRow, FIRST, LAST, micros, setBy, Unfoldable } from "./fold.js";
+import { Disclosure, Records } from "./personal.js";
 
 const FORM = "codex-media.event.v1";
 const FIELDS = 15;
@@ -25,7 +26,8 @@ export function parse(seq, text) {
 
 /** A stream so far. Each event is held against the one before. */
 export class Stream {
-  constructor(id = "", after = "") {
+  constructor(id = "", after = "", personal = new Records()) {
+    this.disclosure = new Disclosure(id, personal);
     Object.assign(this, { id, after, version: 0, first: 0, seq: 0, hash: "", born: "", changed: "", columns: emptyRow() });
   }
 
@@ -52,7 +54,11 @@ export class Stream {
     const columns = this.columns;
     this.columns = null;
     if ((event.type === FIRST) !== (before === 0)) throw new Unfoldable(`it is ${event.type} as version ${this.version}`);
-    this.columns = Object.assign(columns, setBy(event.type, Number(event.schemaVersion), payloadOf(event)));
+    const [version, payload] = [Number(event.schemaVersion), payloadOf(event)];
+    setBy(event.type, version, payload); // What cannot be read takes nothing.
+    const personal = commits(event.type, version) ? this.disclosure.take(this.seq, this.version, payload) : null;
+    this.columns = Object.assign(columns, setBy(event.type, version, payload, personal));
+    if (event.type === LAST) this.disclosure.erase(this.seq, payload);
   }
 
   /** What is wrong. What comes after is held against this event nevertheless. */
@@ -65,8 +71,14 @@ export class Stream {
     return new Broken(this.seq, `event ${this.seq} does not follow event ${after} of ${this.id}: it names another hash`, after);
   }
 
-  /** The row that the events make; null where one of them made none. */
+  /** What is wrong with the personal fields. Whether they may lack is in the last event. */
+  undisclosed() {
+    return this.disclosure.wrong(this.columns !== null);
+  }
+
+  /** The row that the events make; null where nobody can tell. */
   row() {
+    if (this.undisclosed().length) return null;
     const time = (text) => (micros(text) === null ? null : text);
     return this.columns && { ...this.columns, id: this.id, version: this.version, created_at: time(this.born), updated_at: time(this.changed) };
   }

@@ -6,16 +6,18 @@
 import { equal, sha256 } from "./bytes.js";
 import { Unfoldable } from "./fold.js";
 import { Tree } from "./merkle.js";
+import { Records } from "./personal.js";
 import { isSigned, Malformed, notesOf, parseKey, readNote } from "./note.js";
 import { records } from "./records.js";
 import { Rows } from "./rows.js";
 import { Broken, parse, Stream } from "./stream.js";
 import { openZip, Unreadable } from "./zip.js";
 
-const FORM = "codex-media.bundle.v2\n";
+const FORM = "codex-media.bundle.v3\n";
+const FORM_WITHOUT_PERSONAL = "codex-media.bundle.v2\n";
 const HASH_BYTES = 32;
 const AT_ONCE = 512;
-const PART = /^(?:events|media_items)\/(\d{6,})\.(?:txt|jsonl)$/;
+const PART = /^(?:events|media_items|personal)\/(\d{6,})\.(?:txt|jsonl)$/;
 
 export { Malformed, Unreadable };
 
@@ -28,7 +30,8 @@ export { Malformed, Unreadable };
  */
 export async function verify(blob, { keys = [], since = [], progress = () => {} } = {}) {
   const zip = await openZip(blob);
-  if ((await zip.text("format.txt")) !== FORM) throw new Unreadable("it has a form that is not known here");
+  const form = await zip.text("format.txt");
+  if (form !== FORM && form !== FORM_WITHOUT_PERSONAL) throw new Unreadable("it has a form that is not known here");
   const leaves = split(await zip.read("leaves.bin"));
   const verdict = { findings: [], events: leaves.length, streams: 0, checkpoints: 0, covered: 0, ownKey: !keys.length, newest: null, leaves };
   verdict.keys = await Promise.all((keys.length ? keys : [await zip.text("key.txt")]).map(parseKey));
@@ -37,7 +40,7 @@ export async function verify(blob, { keys = [], since = [], progress = () => {} 
   for (const { stated, note } of marks) if (stated.size >= verdict.covered) Object.assign(verdict, { covered: stated.size, newest: note });
   marks.push(...(await checkSignatures(since, verdict, progress, true)));
   const proven = await checkTree(leaves, marks, verdict, progress);
-  judge(await checkEvents(zip, leaves, progress), proven, verdict);
+  judge(await checkEvents(zip, form, leaves, progress), proven, verdict);
   verdict.findings.sort((a, b) => a.first - b.first || a.last - b.last);
   return { ...verdict, ok: !verdict.findings.length };
 }
@@ -96,7 +99,7 @@ async function checkTree(leaves, marks, verdict, progress) {
 }
 
 /** All parts, event by event. */
-async function checkEvents(zip, leaves, progress) {
+async function checkEvents(zip, form, leaves, progress) {
   const found = { events: 0, streams: 0, broken: null, stray: null, damaged: "", rows: [], sound: new Uint8Array(leaves.length) };
   const numbers = [...zip.members.keys()].map((name) => Number(PART.exec(name)?.[1] ?? 0));
   const last = numbers.reduce((most, number) => Math.max(most, number), 1);
@@ -104,7 +107,8 @@ async function checkEvents(zip, leaves, progress) {
     const name = String(part).padStart(6, "0");
     const rows = new Rows(await zip.read(`media_items/${name}.jsonl`), leaves.length);
     const text = await eventsOf(zip, `events/${name}.txt`, found);
-    if (text) await walk(text, rows, leaves, found);
+    const personal = form === FORM ? await zip.read(`personal/${name}.txt`) : new Uint8Array();
+    if (text) await walk(text, rows, await Records.of(personal, leaves.length), leaves, found);
     progress("Events", found.events, leaves.length);
   }
   return found;
@@ -121,12 +125,13 @@ async function eventsOf(zip, name, found) {
   }
 }
 
-async function walk(part, rows, leaves, found) {
+async function walk(part, rows, personal, leaves, found) {
   let stream = new Stream();
   const end = () => {
     if (!stream.version) return;
     found.streams += 1;
     rows.compare(stream);
+    found.rows.push(...stream.undisclosed());
   };
   for await (const { seq, text, digest } of hashed(part)) {
     if (isStray(seq, digest, leaves, found)) continue;
@@ -136,7 +141,7 @@ async function walk(part, rows, leaves, found) {
       const event = parse(seq, text);
       if (event.id !== stream.id) {
         end();
-        stream = new Stream(event.id, stream.id);
+        stream = new Stream(event.id, stream.id, personal);
       }
       stream.take(seq, event, digest);
     } catch (error) {
@@ -147,7 +152,8 @@ async function walk(part, rows, leaves, found) {
   }
   end();
   rows.end();
-  found.rows.push(...rows.wrong);
+  personal.finish();
+  found.rows.push(...rows.wrong, ...personal.wrong);
 }
 
 /** Records with their hashes, many hashed at once. */
