@@ -19,15 +19,19 @@ NO_LIFE_LEADS_THERE = {
     "forget_rebuilt",
     "lock_heads",
     "mend_rows",
+    "on_pages",
     "rebuild_items",
     "rebuild_span",
     "rebuilt_otherwise",
+    "stream_pages",
     # streams of status, and an answer that nothing changed: they change nothing
     "changes",
     "changes_of",
     "item_state",
     "progress_of",
     "progress_of_creators",
+    # a message that an auditor asks for
+    "find_evidence",
     # tests
     "transitions",
     # an append whose connection broke: tests/faults
