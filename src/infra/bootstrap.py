@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 from domain.ports import EventStore
 from domain.use_cases import (
@@ -18,6 +19,7 @@ from domain.use_cases import (
 )
 from domain.use_cases.erasure import Keeping
 from infra.claims import BucketClaims
+from infra.figures.process import Invariant, violated
 from infra.inbox import MessageDesk, own_keys
 from infra.ledger.reader import LedgerReader
 from infra.ledger.sealer import Sealer
@@ -134,7 +136,10 @@ def compose(
         progress=ProgressBoard(pool),
         breakers=breakers,
         deadlines=PostgresDeadlines(pool),
-        desk=MessageDesk(PostgresInbox(pool, lease), Reports(outcomes, own_keys)),
+        desk=MessageDesk(
+            PostgresInbox(pool, lease),
+            Reports(outcomes, own_keys, partial(violated, Invariant.OWN_KEYS)),
+        ),
         evidence=evidence,
         sealer=Sealer(pool, settings),
         ledger=LedgerReader(pool),

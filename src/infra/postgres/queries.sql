@@ -280,6 +280,11 @@ ON CONFLICT (channel, message_id) DO NOTHING RETURNING id;
 -- What became of a message that came before.
 SELECT id, verdict FROM webhook_inbox WHERE channel = $1 AND message_id = $2;
 
+-- name: traceparent_of
+-- The newest trace that a stream's events name.
+SELECT traceparent FROM events WHERE stream_id = $1 AND traceparent IS NOT NULL
+ORDER BY version DESC LIMIT 1;
+
 -- name: take_message
 -- Lease a message whose time has come.
 UPDATE webhook_inbox SET tries = tries + 1, next_try_at = clock_timestamp() + $1::interval
