@@ -48,6 +48,7 @@ async def register_media(call: Call) -> Response:
     )
     registered = await call.services.uploads.register(wanted, call.context)
     bind(media_id=registered.media_id)
+    await call.services.tally.note_tier(registered.media_id, call.principal.tier)
     headers = {"location": f"/api/media/{registered.media_id}"}
     return answer(await _registered(call, registered), 201, headers)
 

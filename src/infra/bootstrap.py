@@ -35,6 +35,7 @@ from infra.postgres.pool import Pool, open_pool
 from infra.postgres.progress import ProgressBoard
 from infra.postgres.reads import MediaReads
 from infra.postgres.roster import PostgresRoster
+from infra.postgres.tally import Tally
 from infra.postgres.work import (
     PROBE_EVERY,
     PostgresBreakers,
@@ -76,6 +77,7 @@ class Services:
     assistants: Assistants
     erasure: Erasure
     retention: Retention
+    tally: Tally
     reserved: "Services | None" = None
     """The same on connections of its own, for what must get through when all others are taken."""
 
@@ -152,6 +154,7 @@ def compose(
         ),
         erasure=erasure,
         retention=Retention(erasure, erasures, _keeping(settings)),
+        tally=Tally(pool, settings.gpu_second_price, settings.execution_timeout_s),
     )
 
 

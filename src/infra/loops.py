@@ -11,6 +11,7 @@ eraser      removes the objects of erased items
 retention   erases items that were kept long enough
 sealer      gives committed events their place in the ledger, and signs it
 checker     compares projected rows with their histories, some at a time
+tally       sums up what attempts came to and cost
 """
 
 import asyncio
@@ -39,6 +40,7 @@ CHECKER_IDLE_S = 10.0
 TIDIER_IDLE_S = 5.0
 RETENTION_IDLE_S = 600.0
 """Between two rounds through all items: days are what they are kept for."""
+TALLY_IDLE_S = 5.0
 AFTER_ERROR_S = 5.0
 SWEEP_BATCH = 100
 STUCK_S = 1800.0
@@ -137,6 +139,11 @@ async def check_once(services: Services) -> bool:
     return False
 
 
+async def tally_once(services: Services) -> bool:
+    """Sum up a batch of the ledger; whether more may wait."""
+    return await services.tally.step()
+
+
 async def _end(services: Services, media_id: UUID, status: Status) -> bool:
     """Whether the item could be ended: one that cannot must not keep the others from ending."""
     expire = services.uploads if status is Status.UPLOADING else services.outcomes
@@ -196,6 +203,7 @@ LOOPS = (
     Loop("retention", retain_once, RETENTION_IDLE_S),
     Loop("sealer", seal_once, SEALER_IDLE_S),
     Loop("checker", check_once, CHECKER_IDLE_S),
+    Loop("tally", tally_once, TALLY_IDLE_S),
 )
 
 

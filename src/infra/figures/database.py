@@ -90,6 +90,30 @@ FIGURES: tuple[Figure, ...] = (
         "Since the checker's last turn.",
         "over a minute: no `codex-media work` runs",
     ),
+    Figure(
+        "attempts_total",
+        ("outcome", "reason"),
+        "Attempts that ended, `ready` or `failed`, by their error's code.",
+        "`failed` above a twentieth: docs/errors.md says what each code means",
+    ),
+    Figure(
+        "gpu_seconds_total",
+        ("tier", "outcome"),
+        "Seconds that attempts held a machine; of failed ones from start to end.",
+        "`failed` is a large part: machines are paid for nothing",
+    ),
+    Figure(
+        "gpu_cost_total",
+        ("tier",),
+        "The same at `GPU_SECOND_PRICE`, as it was when each attempt ended.",
+        "faster than planned",
+    ),
+    Figure(
+        "tally_waiting",
+        (),
+        "Sealed events that those sums do not have yet.",
+        "grows: no `codex-media work` runs",
+    ),
 )
 TOTAL = "_total"
 """Ends the names of what only grows: Prometheus's rule for counters."""
