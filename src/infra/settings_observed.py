@@ -45,6 +45,11 @@ class ObservedSettings(BaseModel):
     gpu_second_price: float = Field(
         default=0, ge=0, description="What a GPU second costs, in the currency of your choice."
     )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None,
+        description="A collector of traces (OTLP over HTTP), such as `http://collector:4318`;"
+        " needs the extra `otel`.",
+    )
 
     @property
     def known_tiers(self) -> frozenset[str]:

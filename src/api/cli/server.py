@@ -15,6 +15,7 @@ from infra.addresses import LOOPBACK
 from infra.bootstrap import open_services
 from infra.figures.process import LineCounter
 from infra.loops import Pulse, run_loops
+from infra.otlp import exporting
 from infra.postgres.migrations import migrate
 from infra.settings import Settings, SettingsInvalid
 
@@ -46,7 +47,8 @@ def serve(settings: Settings, host: str, port: int) -> None:
         timeout_graceful_shutdown=DRAIN_S,
         server_header=False,
     )
-    Server(config, app).run()
+    with exporting(settings.otel_exporter_otlp_endpoint, "serve"):
+        Server(config, app).run()
 
 
 class Server(uvicorn.Server):
@@ -65,7 +67,8 @@ class Server(uvicorn.Server):
 def work(settings: Settings) -> None:
     """Run the loops until told to stop."""
     configure_logging(settings, "work")
-    asyncio.run(_work(settings))
+    with exporting(settings.otel_exporter_otlp_endpoint, "work"):
+        asyncio.run(_work(settings))
 
 
 async def _work(settings: Settings) -> None:
