@@ -113,7 +113,7 @@ BLOCKS: dict[str, tuple[Path, Callable[[], str]]] = {
     "settings": (ROOT / "docs/settings.md", settings),
     "worker-settings": (ROOT / "docs/worker.md", worker_settings),
     "errors": (ROOT / "docs/errors.md", errors),
-    "metrics": (ROOT / "docs/operations.md", metrics),
+    "metrics": (ROOT / "docs/observability.md", metrics),
     "failures": (PAGE, failures),
 }
 """Where each part stands and what makes it."""
