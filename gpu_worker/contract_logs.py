@@ -155,7 +155,8 @@ def configure(part: str, level: str, form: LogFormat, secrets: Iterable[str] = (
     """Log to stderr as `part` of the whole: `serve`, `work` or `worker`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(part, form, sys.stderr, secrets))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
+    # By force: RunPod's SDK sets up lines of its own as soon as it is imported.
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # What no line tells need not be found out (docs.python.org, "Logging HOWTO", Optimization).
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
