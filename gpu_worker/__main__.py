@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from gpu_worker import cli
+from gpu_worker.contract_logs import configure
 from gpu_worker.errors import IsolationMissing, ToolMissing
 from gpu_worker.settings import EncodeSettings, WorkerSettings
 from gpu_worker.tools import Tools, confinement, find_tools, missing_features
@@ -23,8 +24,6 @@ def serve() -> int:
 
     from gpu_worker.handler import Worker  # noqa: PLC0415
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for every callback
     try:
         settings = WorkerSettings.from_environ(os.environ)
         tools = find_tools(settings)
@@ -36,6 +35,9 @@ def serve() -> int:
         print(error, file=sys.stderr)
         return cli.USAGE_ERROR
 
+    secrets = (settings.webhook_secret, settings.r2_secret_access_key)
+    told = [secret.get_secret_value() for secret in secrets]
+    configure("worker", settings.log_level, settings.log_format, told)
     logger.info("%s", confinement(tools.sandbox))
 
     @runpod.serverless.register_fitness_check  # type: ignore[untyped-decorator]  # SDK has no types

@@ -7,19 +7,27 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Literal
 from uuid import uuid5
 
 import httpx
 
-from gpu_worker.contract import MOST_ASSISTANTS, Progress, Report, ReportOutput, WorkerError
+from gpu_worker.contract import (
+    MOST_ASSISTANTS,
+    Progress,
+    Report,
+    ReportOutput,
+    Stage,
+    Timing,
+    WorkerError,
+)
+from gpu_worker.contract_trace import HEADER, current
 from gpu_worker.manifest import Identity
 from gpu_worker.signature import sign
 
 logger = logging.getLogger(__name__)
 
-Stage = Literal["download", "probe", "encode", "upload", "finish"]
 STAGES: dict[Stage, tuple[float, float]] = {
     "download": (0, 10),
     "probe": (10, 10),
@@ -35,16 +43,40 @@ PROGRESS_TIMEOUT = httpx.Timeout(3)
 WORTH_RETRYING = frozenset({408, 425, 429})
 
 
+class StageClock:
+    """How long a job is in each stage. They follow each other; the first one begins at once."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._stage: Stage = "download"
+        self._since = now()
+        self._seconds: dict[Stage, float] = {}
+
+    def enter(self, stage: Stage) -> None:
+        """A stage begins, and ends the one before."""
+        if stage != self._stage:
+            self._seconds, self._since = self.seconds(), self._now()
+            self._stage = stage
+
+    def seconds(self) -> dict[Stage, float]:
+        """What each stage took, the present one so far."""
+        took_s = self._now() - self._since
+        known_s = self._seconds.get(self._stage, 0.0)
+        return {**self._seconds, self._stage: round(known_s + took_s, 3)}
+
+
 class ProgressBoard:
     """The latest progress of a job; whoever wants to know looks."""
 
     def __init__(self) -> None:
         self.latest = Progress(percent=0, stage="download")
+        self.clock = StageClock()
 
     def update(self, stage: Stage, share: float) -> None:
         """`share` of `stage` is done, 0 to 1. Never goes back."""
         first, last = STAGES[stage]
         percent = round(first + (last - first) * min(1.0, max(0.0, share)), 1)
+        self.clock.enter(stage)
         if percent >= self.latest.percent:
             self.latest = self.latest.model_copy(update={"percent": percent, "stage": stage})
 
@@ -65,6 +97,8 @@ class Reporter:
         self._secret = secret
         self._first_delay_s = first_delay_s
         self._sent = 0
+        self.board: ProgressBoard | None = None
+        """Where the job's progress is, once it works."""
 
     def output(self) -> ReportOutput:
         """The ids every report carries."""
@@ -83,11 +117,23 @@ class Reporter:
 
     async def completed(self, output: ReportOutput) -> bool:
         """Whether the service heard that the job is done."""
-        return await self._deliver(self._report("completed", output), FINAL_TRIES)
+        return await self._deliver(self._report("completed", self._timed(output)), FINAL_TRIES)
+
+    def _timed(self, output: ReportOutput) -> ReportOutput:
+        if self.board is None:  # It ended before it began.
+            return output
+        trace = current()
+        timing = Timing(
+            stage_seconds=dict(self.board.clock.seconds()),
+            caused_by=self._identity.job.traceparent,
+            traceparent=trace.traceparent if trace else None,
+        )
+        return output.model_copy(update={"timing": timing})
 
     async def failed(self, error: WorkerError) -> bool:
         """Whether the service heard that the job failed."""
-        report = self._report("failed", self.output()).model_copy(update={"error": error})
+        report = self._report("failed", self._timed(self.output()))
+        report = report.model_copy(update={"error": error})
         return await self._deliver(report, FINAL_TRIES)
 
     @contextlib.asynccontextmanager
@@ -137,7 +183,7 @@ class Reporter:
             response = await self._client.post(
                 url,
                 content=body,
-                headers={"content-type": "application/json", **headers},
+                headers={"content-type": "application/json", **headers, **_traced()},
                 timeout=patience,
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -153,3 +199,8 @@ class Reporter:
             what = f"progress/{self._sent}"
         unique = uuid5(self._identity.job.attempt_id, f"{self._identity.job_id}/{what}")
         return f"msg_{unique.hex}"
+
+
+def _traced() -> dict[str, str]:
+    trace = current()
+    return {HEADER: trace.traceparent} if trace else {}

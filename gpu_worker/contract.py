@@ -29,6 +29,7 @@ EXTRAS_NAME = "extras.json"
 MediaType = Literal["video", "audio"]
 Encoder = Literal["h264_nvenc", "libx264", "aac"]
 """`aac` for audio-only media, which have no video encoder."""
+Stage = Literal["download", "probe", "encode", "upload", "finish"]
 Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Md5Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
@@ -162,7 +163,7 @@ class Progress(WireModel):
     """How far a running job is."""
 
     percent: float = Field(ge=0, le=100)
-    stage: Literal["download", "probe", "encode", "upload", "finish"]
+    stage: Stage
     rung: Visible | None = None
     assistants_wanted: int | None = Field(default=None, ge=0, le=MOST_ASSISTANTS)
     """So many more jobs could make chunks of the film."""
@@ -184,6 +185,17 @@ class Rendition(WireModel):
     frame_rate: float | None = None
 
 
+class Timing(WireModel):
+    """How long a job's stages took, so far; and of which trace it is."""
+
+    stage_seconds: Annotated[dict[str, Annotated[float, Field(ge=0)]], Field(max_length=16)]
+    """By the names of `Stage`, and of those that newer workers know."""
+    caused_by: str | None = None
+    """The `traceparent` that the job was given."""
+    traceparent: str | None = None
+    """The job's own."""
+
+
 class ReportOutput(WireModel):
     """The `output` of a callback. `started`, `progress` and `failed` carry the ids alone."""
 
@@ -203,6 +215,8 @@ class ReportOutput(WireModel):
     """Why a lesser encoder was used, e.g. `libx264 instead of h264_nvenc: …`."""
     worker: Visible | None = None
     manifest_sha256: Sha256Hex | None = None
+    timing: Timing | None = None
+    """Of `completed` and `failed`; older workers send none."""
 
 
 class Report(WireModel):

@@ -35,6 +35,8 @@ from gpu_worker.contract import (
     WireModel,
     WorkerErrorCode,
 )
+from gpu_worker.contract_logs import bound
+from gpu_worker.contract_trace import below, tracing
 from gpu_worker.downloader import Download
 from gpu_worker.early import EarlyUpload, Finished, finished_segments
 from gpu_worker.errors import JobFailed, Superseded
@@ -78,6 +80,12 @@ class Worker:
         except ValidationError as error:
             return {"error": f"job_invalid: {_first_problem(error)}"}
         identity = Identity(job_id, wanted, self._settings.runpod_pod_id)
+        about = {"media_id": wanted.media_id, "attempt": wanted.attempt, "job_id": job_id}
+        with tracing(below(wanted.traceparent)), bound(**about, worker=identity.worker):
+            return await self._handle(identity)
+
+    async def _handle(self, identity: Identity) -> Result:
+        wanted = identity.job
         if wanted.assist:
             return _wire(await self._assist(identity))
         async with httpx.AsyncClient(follow_redirects=False) as client:
@@ -90,12 +98,13 @@ class Worker:
             try:
                 output = await self._run_in_time(identity, reporter)
             except Superseded as loss:
-                logger.info("job %s: %s", identity.job_id, loss)
+                logger.info("superseded: %s", loss)
                 return _superseded(wanted, loss)
             except JobFailed as failure:
                 await reporter.failed(failure.to_wire())
                 return {"error": str(failure)}
             await reporter.completed(output)
+        logger.info("done")
         return _wire(output)
 
     async def _assist(self, identity: Identity) -> AssistedOutput:
@@ -109,9 +118,9 @@ class Worker:
         except NotNeeded as reason:
             note = str(reason)
         except Exception as error:
-            logger.exception("job %s could not help", identity.job_id)
+            logger.exception("could not help")
             note = type(error).__name__  # Its text may name hosts and keys; the log has it.
-        logger.info("job %s made %d chunks: %s", identity.job_id, made, note)
+        logger.info("helped with %d chunks: %s", made, note)
         return AssistedOutput(
             media_id=job.media_id, attempt_id=job.attempt_id, chunks=made, note=note
         )
@@ -133,14 +142,14 @@ class Worker:
         except Superseded:
             raise
         except JobFailed as failure:
-            logger.warning("job %s: %s", identity.job_id, failure)
+            logger.warning("failed: %s", failure)
             raise
         except Exception as error:
             if deadline.expired():
                 raise JobFailed(
                     WorkerErrorCode.TIMED_OUT, "Converting this file took too long."
                 ) from error
-            logger.exception("job %s met something unforeseen", identity.job_id)
+            logger.exception("met something unforeseen")
             raise JobFailed(
                 WorkerErrorCode.ENCODE_FAILED,
                 "Converting this file failed on our side; a retry may help.",
@@ -166,6 +175,7 @@ class Worker:
         self, client: "S3Client", claim: AttemptClaim, identity: Identity, reporter: Reporter
     ) -> ReportOutput:
         settings, progress = self._settings, ProgressBoard()
+        reporter.board = progress
         uploader = Uploader(
             client, settings.r2_bucket, identity.layout, settings.upload_connections, claim.check
         )
@@ -185,7 +195,7 @@ class Worker:
                 self._segments(room, identity, encoded),
             )
             if not self._tools.sandbox.confines:
-                logger.warning("job %s: %s", identity.job_id, confinement(self._tools.sandbox))
+                logger.warning("%s", confinement(self._tools.sandbox))
             encoder = await self._choose_encoder(room)
             await reporter.started(_with_encoder(reporter.output(), identity, encoder))
             async with reporter.reporting(progress, self._settings.progress_interval_seconds):

@@ -11,6 +11,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from gpu_worker.contract_logs import LogFormat
 from gpu_worker.ffmpeg import MAX_STREAMS
 from gpu_worker.fragmented import Codec
 from gpu_worker.sandbox import Wanted
@@ -103,6 +104,8 @@ class WorkerSettings(EncodeSettings):
     progress_interval_seconds: float = Field(default=2, gt=0)
     callback_first_delay_seconds: float = Field(default=1, gt=0)
     """Pause before the first retry of a callback; each further one is twice as long."""
+    log_format: LogFormat = "auto"
+    log_level: str = "INFO"
 
     @field_validator("webhook_secret")
     @classmethod

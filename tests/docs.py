@@ -15,7 +15,8 @@ from api.routes import OPERATIONS
 from domain.failure import ADVICE
 from domain.lifecycle import mermaid
 from gpu_worker.settings import EncodeSettings
-from infra.figures import COUNTS, FIGURES, PREFIX
+from infra.figures.database import FIGURES
+from infra.figures.process import COUNTS
 from infra.settings import Settings
 from tests.failures import PAGE, failures
 
@@ -59,8 +60,9 @@ def _route(operation: Operation) -> tuple[str, str, str]:
 
 
 def settings() -> str:
-    """Every setting of the service."""
-    rows = (_setting(name, field) for name, field in Settings.model_fields.items())
+    """Every setting of the service, those first that must be set."""
+    fields = sorted(Settings.model_fields.items(), key=lambda each: not each[1].is_required())
+    rows = (_setting(name, field) for name, field in fields)
     return _table(("variable", "default", "meaning"), rows)
 
 
@@ -92,10 +94,7 @@ def errors() -> str:
 
 def metrics() -> str:
     """Every metric, and what betrays trouble."""
-    rows = (
-        (f"`{PREFIX}{figure.name}{{{figure.label}}}`".replace("{}", ""), *figure[2:])
-        for figure in (*FIGURES, *COUNTS)
-    )
+    rows = ((f"`{figure.shown}`", figure.meaning, figure.trouble) for figure in (*FIGURES, *COUNTS))
     return _table(("metric", "what it is", "trouble when"), rows)
 
 
@@ -114,7 +113,7 @@ BLOCKS: dict[str, tuple[Path, Callable[[], str]]] = {
     "settings": (ROOT / "docs/settings.md", settings),
     "worker-settings": (ROOT / "docs/worker.md", worker_settings),
     "errors": (ROOT / "docs/errors.md", errors),
-    "metrics": (ROOT / "docs/operations.md", metrics),
+    "metrics": (ROOT / "docs/observability.md", metrics),
     "failures": (PAGE, failures),
 }
 """Where each part stands and what makes it."""

@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from api import pages
 from api.auth import Authenticator
 from api.live.hub import open_hub
+from api.observed import ObservedStarlette
 from api.openapi import document
 from api.problems import HANDLERS
 from api.routes import OPERATIONS
@@ -28,7 +29,7 @@ def create_app(settings: Settings, services: AbstractAsyncContextManager[Service
 
     authenticator = Authenticator(settings)
     operations = tuple(each for each in OPERATIONS if settings.demo_sign_in or not each.demo)
-    app = Starlette(
+    app = ObservedStarlette(
         routes=[
             *(operation.route(authenticator) for operation in operations),
             *pages.routes(settings),

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from api.problems import ApiError
 from api.verified import Verified
 from gpu_worker.contract import CreatorId
 from infra.settings import Settings
+from infra.settings_observed import STANDARD
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ class Principal(NamedTuple):
     roles: frozenset[Role]
     expires_at: float
     """Unix seconds: when the token ends."""
+    tier: str = STANDARD
+    """Of the creator, for figures."""
 
     @property
     def reads_all_history(self) -> bool:
@@ -71,7 +74,7 @@ class Authenticator:
         token = token.strip()
         if (known := self._verified.find(token)) is not None:
             return known
-        caller = _principal(await self._claims(token))
+        caller = _principal(await self._claims(token), self._settings.known_tiers)
         return self._verified.keep(token, caller, caller.expires_at)
 
     def _check_origin(self, request: Request, token: str) -> None:
@@ -114,13 +117,15 @@ class Authenticator:
         return key, ["RS256", "ES256", "EdDSA"]
 
 
-def _principal(claims: dict[str, Any]) -> Principal:
+def _principal(claims: dict[str, Any], tiers: Set[str]) -> Principal:
     try:
         subject = _CREATOR_ID.validate_python(claims["sub"])
         roles = frozenset(Role(role) for role in claims.get("roles", [Role.CREATOR]))
     except (ValidationError, ValueError, TypeError):
         raise _unauthenticated("The token's `sub` or `roles` are not ones we know.") from None
-    return Principal(subject, roles, float(claims["exp"]))
+    tier = claims.get("tier")
+    known = tier if isinstance(tier, str) and tier in tiers else STANDARD
+    return Principal(subject, roles, float(claims["exp"]), known)
 
 
 def sign_token(

@@ -24,6 +24,7 @@ from domain.errors import AccessDenied
 from domain.events import StoredEvent
 from domain.lifecycle import Status
 from domain.use_cases import Registered, Registration
+from gpu_worker.contract_logs import bind
 from infra.postgres.reads import Cursor
 
 DEFAULT_PAGE = 50
@@ -46,6 +47,8 @@ async def register_media(call: Call) -> Response:
         idempotency_key=key,
     )
     registered = await call.services.uploads.register(wanted, call.context)
+    bind(media_id=registered.media_id)
+    await call.services.tally.note_tier(registered.media_id, call.principal.tier)
     headers = {"location": f"/api/media/{registered.media_id}"}
     return answer(await _registered(call, registered), 201, headers)
 

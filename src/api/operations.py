@@ -1,6 +1,5 @@
 """One HTTP operation: who may call it, what it takes and answers, and what holds it to that."""
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -15,13 +14,13 @@ from api.auth import Authenticator, Principal, Role
 from api.problems import ApiError
 from domain.errors import AccessDenied
 from domain.events import Context
+from gpu_worker.contract_logs import bind
 from infra.bootstrap import Services
 from infra.fault_points import reach
 
 MAX_BODY_BYTES = 64 * 1024
 JSON = "application/json"
 M = TypeVar("M", bound=BaseModel)
-_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +42,14 @@ class Call:
     @property
     def media_id(self) -> UUID:
         """The id in the path. One that is no UUID names nothing, as a missing item does."""
-        text = self.request.path_params["media_id"]
-        try:
-            return UUID(text)
-        except ValueError:
-            raise AccessDenied(UUID(int=0)) from None
+        if (media_id := _media_id(self.request)) is None:
+            raise AccessDenied(UUID(int=0))
+        return media_id
 
     @property
     def context(self) -> Context:
-        """Who causes what this call appends. Keeps a W3C traceparent, drops a malformed one."""
-        traceparent = self.request.headers.get("traceparent", "")
-        return Context(
-            actor=f"creator:{self.principal.subject}",
-            correlation_id=uuid4(),
-            traceparent=traceparent if _TRACEPARENT.match(traceparent) else None,
-        )
+        """Who causes what this call appends. The store adds the trace that it goes on with."""
+        return Context(actor=f"creator:{self.principal.subject}", correlation_id=uuid4())
 
 
 Endpoint = Callable[[Call], Awaitable[Response]]
@@ -95,6 +87,8 @@ class Operation:
         """The Starlette route that authenticates, authorises, parses, and only then calls."""
 
         async def serve(request: Request) -> Response:
+            if (media_id := _media_id(request)) is not None:
+                bind(media_id=media_id)
             caller = await self._authorised(request, authenticator)
             body = await self._parsed(request)
             call = Call(request, self._services(request), caller, body)
@@ -124,6 +118,13 @@ class Operation:
         if kind != JSON:
             raise ApiError(415, "unsupported_media_type", f"Send the body as {JSON}.")
         return parse(self.body, await limited_body(request, MAX_BODY_BYTES))
+
+
+def _media_id(request: Request) -> UUID | None:
+    try:
+        return UUID(request.path_params.get("media_id", ""))
+    except ValueError:
+        return None
 
 
 def parse(model: type[M], body: bytes) -> M:

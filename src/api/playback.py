@@ -17,6 +17,7 @@ from domain.errors import AccessDenied, InvalidTransition
 from domain.lifecycle import Status
 from gpu_worker.contract import OutputLayout
 from gpu_worker.contract_extras import Extras, Loudness
+from gpu_worker.contract_logs import bind
 from infra import capability
 from infra.capability import Capability, CapabilityRefused
 from infra.object_storage import ObjectTooLarge
@@ -92,6 +93,7 @@ async def play(call: Call) -> Response:
         )
     except CapabilityRefused:
         raise ApiError(403, "access_denied", "The playback URL is not valid any more.") from None
+    bind(media_id=found.media_id)
     master = await services.reads.master_key(found.media_id)
     if master is None or not _PATH.fullmatch(path):
         raise ApiError(404, "not_found", "There is no such playlist.")

@@ -12,6 +12,7 @@ from starlette.routing import Match, Route
 
 from domain import errors as e
 from domain.upcasting import EventTooNew
+from gpu_worker.contract_logs import fields
 from infra.postgres.pool import UNAVAILABLE, SchemaBehind
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ class Problem(BaseModel):
     status: int
     code: str
     detail: str
+    request_id: str | None = Field(
+        default=None, alias="requestId", description="Quote it: our logs tell by it what happened."
+    )
 
 
 class ApiError(Exception):
@@ -81,11 +85,11 @@ def problem(
         status=status,
         code=code,
         detail=detail,
+        requestId=fields().get("request_id"),
         **extra,
     )
-    return JSONResponse(
-        body.model_dump(mode="json"), status_code=status, headers=headers, media_type=MEDIA_TYPE
-    )
+    told = body.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return JSONResponse(told, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
 async def on_domain_error(_: Request, error: Exception) -> Response:
@@ -140,7 +144,7 @@ async def on_disconnect(_: Request, error: Exception) -> Response:  # noqa: ARG0
 
 
 async def on_surprise(request: Request, _: Exception) -> Response:
-    """A bug: logged by Starlette with its trace, which the answer never shows."""
+    """A bug: logged with its trace by `api.observed`; the answer never shows that."""
     detail = f"{request.method} {_template(request)} failed on our side. The failure was logged."
     return problem(500, "internal_error", detail)
 

@@ -1,7 +1,5 @@
 """The whole URL table."""
 
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
-
 from api import audit, erasure, health, media, metrics, playback, session, transcoding, webhooks
 from api.audit_schemas import CheckpointOut, LedgerEventOut
 from api.auth import Role
@@ -22,6 +20,7 @@ from api.schemas import (
 )
 from api.upload_schemas import RegisteredOut
 from gpu_worker.contract import Report
+from infra.figures.exposition import CONTENT_TYPE
 
 CREATORS = frozenset({Role.CREATOR})
 ERASERS = frozenset({Role.CREATOR, Role.ADMIN})
@@ -163,7 +162,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET", "/metrics", metrics.read_metrics,
         "What betrays trouble, for Prometheus",
-        {200: None}, media_types=(CONTENT_TYPE_PLAIN_0_0_4,),
+        {200: None}, media_types=(CONTENT_TYPE,),
     ),
     Operation("GET", "/openapi.json", health.read_openapi, "This API as OpenAPI 3.1", {200: None}),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from api.media import owned
 from api.operations import Call, answer
 from api.schemas import RetryRequest, status_out
 from domain.errors import AccessDenied
+from gpu_worker.contract_logs import bind
 
 CACHE = "private, no-cache"
 
@@ -44,5 +45,6 @@ async def retry_transcoding(call: Call) -> Response:
     """Try a failed item once more; 202 with the item."""
     assert isinstance(call.body, RetryRequest)  # noqa: S101 - the operation's body model
     media_id = call.body.media_id
+    bind(media_id=media_id)
     await call.services.dispatch.retry(media_id, call.principal.subject, call.context)
     return answer(await owned(call, media_id), 202)

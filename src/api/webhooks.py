@@ -12,11 +12,12 @@ from api.problems import ApiError
 from api.schemas import WebhookAck
 from domain.ports import Channel
 from gpu_worker.contract import Report
+from gpu_worker.contract_logs import bind
 from gpu_worker.signature import SignatureRefused, verify
 from infra import capability
 from infra.bootstrap import Services
 from infra.capability import Capability, CapabilityRefused
-from infra.figures import REFUSED
+from infra.figures.process import webhook_settled
 
 MAX_REPORT_BYTES = 64 * 1024
 MAX_NATIVE_BYTES = 1024 * 1024
@@ -39,12 +40,15 @@ async def from_worker(
     try:
         message_id = verify(services.settings.webhook_keys, headers, body, now_s)
     except SignatureRefused as error:
-        REFUSED.labels(Channel.WORKER.value).inc()
+        webhook_settled(Channel.WORKER, "refused")
         log.warning("worker webhook refused: %s", error)
         raise ApiError(401, "unauthenticated", "The signature does not verify.") from None
     report = parse(Report, body)
+    bind(media_id=report.output.media_id, attempt=report.output.attempt, job_id=report.job_id)
     if report.status == "progress":
-        return await _progress(services, report)
+        verdict = await _progress(services, report)
+        webhook_settled(Channel.WORKER, verdict)
+        return verdict
     about = (report.output.media_id, report.output.attempt)
     return await services.desk.take_in(Channel.WORKER, message_id, *about, body)
 
@@ -75,7 +79,7 @@ def bearer_of(services: Services, token: str, now_s: float) -> Capability:
     try:
         return capability.verify(services.settings.capability_keys, token, "webhook", now_s)
     except CapabilityRefused as error:
-        REFUSED.labels(Channel.RUNPOD.value).inc()
+        webhook_settled(Channel.RUNPOD, "refused")
         log.warning("RunPod webhook refused: %s", error)
         raise ApiError(401, "unauthenticated", "The token does not verify.") from None
 
@@ -86,5 +90,6 @@ async def from_runpod(services: Services, allowed: Capability, body: bytes) -> s
     Its body is kept and not believed: RunPod is asked about the jobs we recorded.
     """
     about = (allowed.media_id, allowed.attempt)
+    bind(media_id=allowed.media_id, attempt=allowed.attempt)
     message_id = hashlib.sha256(f"{about[0]}/{about[1]}/".encode() + body).hexdigest()
     return await services.desk.take_in(Channel.RUNPOD, message_id, *about, body)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 from domain.ports import EventStore
 from domain.use_cases import (
@@ -18,6 +19,7 @@ from domain.use_cases import (
 )
 from domain.use_cases.erasure import Keeping
 from infra.claims import BucketClaims
+from infra.figures.process import Invariant, violated
 from infra.inbox import MessageDesk, own_keys
 from infra.ledger.reader import LedgerReader
 from infra.ledger.sealer import Sealer
@@ -33,6 +35,7 @@ from infra.postgres.pool import Pool, open_pool
 from infra.postgres.progress import ProgressBoard
 from infra.postgres.reads import MediaReads
 from infra.postgres.roster import PostgresRoster
+from infra.postgres.tally import Tally
 from infra.postgres.work import (
     PROBE_EVERY,
     PostgresBreakers,
@@ -74,6 +77,7 @@ class Services:
     assistants: Assistants
     erasure: Erasure
     retention: Retention
+    tally: Tally
     reserved: "Services | None" = None
     """The same on connections of its own, for what must get through when all others are taken."""
 
@@ -134,7 +138,10 @@ def compose(
         progress=ProgressBoard(pool),
         breakers=breakers,
         deadlines=PostgresDeadlines(pool),
-        desk=MessageDesk(PostgresInbox(pool, lease), Reports(outcomes, own_keys)),
+        desk=MessageDesk(
+            PostgresInbox(pool, lease),
+            Reports(outcomes, own_keys, partial(violated, Invariant.OWN_KEYS)),
+        ),
         evidence=evidence,
         sealer=Sealer(pool, settings),
         ledger=LedgerReader(pool),
@@ -147,6 +154,7 @@ def compose(
         ),
         erasure=erasure,
         retention=Retention(erasure, erasures, _keeping(settings)),
+        tally=Tally(pool, settings.gpu_second_price, settings.execution_timeout_s),
     )
 
 

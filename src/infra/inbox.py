@@ -1,6 +1,7 @@
 """From a message's bytes to what they come to: at once where that is quick, else by a loop."""
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,10 +10,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from domain.commands import RecordFailure
 from domain.failure import ErrorCode
+from domain.lifecycle import Status
 from domain.ports import Channel, Inbox, Message
 from domain.use_cases import Reports
 from domain.use_cases.reports import NativeHint, WorkerReport
-from gpu_worker.contract import JobId, OutputLayout, Report
+from gpu_worker.contract import JobId, OutputLayout, Report, Timing
+from gpu_worker.contract_logs import bound
+from infra import spans
+from infra.figures.process import stages_took, webhook_settled
 
 PATIENCE_S = 600.0
 """How long a message waits for its attempt to appear: a commit under way, a replica behind."""
@@ -20,6 +25,7 @@ FIRST_DELAY_S, LAST_DELAY_S = 1.0, 60.0
 MAX_TRIES = 30
 ACCEPTED = "accepted"
 QUARANTINED = "quarantined"
+REPEATED = "repeated"
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +56,7 @@ class MessageDesk:
         """
         received = await self.inbox.receive(channel, message_id, media_id, attempt, body)
         if not received.new:
+            webhook_settled(channel, REPEATED)
             return received.verdict or ACCEPTED
         if channel is Channel.RUNPOD:
             await self.inbox.postpone(received.message.row_id, 0)
@@ -61,11 +68,12 @@ class MessageDesk:
         message = await self.inbox.take()
         if message is None:
             return False
-        if message.tries > MAX_TRIES:
-            log.error("message %s cannot be handled; it stays in the inbox", message.row_id)
-            await self.inbox.decide(message.row_id, QUARANTINED)
-            return True
-        await self._settle(message)
+        with bound(media_id=message.media_id, attempt=message.attempt):
+            if message.tries > MAX_TRIES:
+                log.error("message %s cannot be handled; it stays in the inbox", message.row_id)
+                await self._decide(message, QUARANTINED)
+            else:
+                await self._settle(message)
         return True
 
     async def _settle(self, message: Message) -> str:
@@ -77,19 +85,33 @@ class MessageDesk:
         if verdict is None:
             log.warning("quarantined: a message about an attempt that is not there")
         verdict = verdict or QUARANTINED
-        await self.inbox.decide(message.row_id, verdict)
+        await self._decide(message, verdict)
         return verdict
+
+    async def _decide(self, message: Message, verdict: str) -> None:
+        await self.inbox.decide(message.row_id, verdict)
+        webhook_settled(message.channel, verdict)
 
     async def _act(self, message: Message) -> str | None:
         if message.channel is Channel.WORKER:
-            return await self.reports.by_worker(worker_report(message.body))
+            report = Report.model_validate_json(message.body)
+            verdict = await self.reports.by_worker(worker_report(report, message.body))
+            if verdict in {Status.READY, Status.FAILED} and (timing := report.output.timing):
+                _measure(report, timing, message.age_s)
+            return verdict
         hint = NativeHint(message.media_id, message.attempt, _job_id(message.body))
         return await self.reports.by_vendor(hint)
 
 
-def worker_report(body: bytes) -> WorkerReport:
-    """A verified callback's body, `started`, `completed` or `failed`, as the domain takes it."""
-    report = Report.model_validate_json(body)
+def _measure(report: Report, timing: Timing, age_s: float) -> None:
+    """A job has ended: what its stages took, which of a failed one are no measure for others."""
+    if report.status == "completed":
+        stages_took(report.output.type, timing.stage_seconds)
+    spans.job(timing, time.time_ns() - int(age_s * 1e9), failed=report.status == "failed")
+
+
+def worker_report(report: Report, body: bytes) -> WorkerReport:
+    """A verified callback, `started`, `completed` or `failed`, as the domain takes it."""
     if report.status == "progress":
         raise ValueError("progress is not kept")
     output = report.output

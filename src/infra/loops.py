@@ -11,18 +11,25 @@ eraser      removes the objects of erased items
 retention   erases items that were kept long enough
 sealer      gives committed events their place in the ledger, and signs it
 checker     compares projected rows with their histories, some at a time
+tally       sums up what attempts came to and cost
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
 from domain.errors import DomainError, StorageUnavailable, StoreInterrupted, TranscoderError
 from domain.lifecycle import Status
 from domain.ports import Breaker
+from gpu_worker.contract_logs import bind, bound
+from gpu_worker.contract_trace import below, tracing
+from infra import spans
 from infra.bootstrap import Services
+from infra.figures.process import loop_stepped
 from infra.postgres.pool import UNAVAILABLE, SchemaBehind
 from infra.postgres.replay import check_projection_once
 
@@ -33,8 +40,11 @@ CHECKER_IDLE_S = 10.0
 TIDIER_IDLE_S = 5.0
 RETENTION_IDLE_S = 600.0
 """Between two rounds through all items: days are what they are kept for."""
+TALLY_IDLE_S = 5.0
 AFTER_ERROR_S = 5.0
 SWEEP_BATCH = 100
+STUCK_S = 1800.0
+"""Longer than any step may take: its calls have limits, and so has their number."""
 
 EXPECTED: tuple[type[Exception], ...] = (
     DomainError,
@@ -53,8 +63,9 @@ async def dispatch_once(services: Services) -> bool:
     lease = await services.outbox.take()
     if lease is None:
         return False
+    bind(media_id=lease.media_id, attempt=lease.attempt)
     item = await services.dispatch.send(lease)
-    log.info("dispatched media=%s attempt=%s: %s", lease.media_id, lease.attempt, item.status)
+    log.info("dispatched: %s", item.status)
     return True
 
 
@@ -63,6 +74,7 @@ async def reconcile_once(services: Services) -> bool:
     job = await services.watchlist.take()
     if job is None:
         return False
+    bind(media_id=job.media_id, attempt=job.attempt, job_id=job.job_id)
     await services.outcomes.reconcile(job)
     return True
 
@@ -94,7 +106,10 @@ async def assistants_once(services: Services) -> bool:
 async def sweep_once(services: Services) -> bool:
     """End every state that is overdue; whether there may be more that can be ended now."""
     found = await services.deadlines.overdue(SWEEP_BATCH)
-    ended = [await _end(services, media_id, status) for media_id, status in found]
+    ended = []
+    for media_id, status in found:
+        with bound(media_id=media_id), tracing(below(None)):
+            ended.append(await _end(services, media_id, status))
     return len(found) == SWEEP_BATCH and any(ended)
 
 
@@ -124,25 +139,48 @@ async def check_once(services: Services) -> bool:
     return False
 
 
+async def tally_once(services: Services) -> bool:
+    """Sum up a batch of the ledger; whether more may wait."""
+    return await services.tally.step()
+
+
 async def _end(services: Services, media_id: UUID, status: Status) -> bool:
     """Whether the item could be ended: one that cannot must not keep the others from ending."""
     expire = services.uploads if status is Status.UPLOADING else services.outcomes
     try:
         await expire.expire(media_id)
     except EXPECTED as error:
-        log.warning("sweeper: media=%s: %s", media_id, error)
+        log.warning("cannot be ended: %s", error)
         return False
     except Exception:
-        log.exception("sweeper: media=%s: unexpected; going on", media_id)
+        log.exception("cannot be ended: unexpected; going on")
         return False
     return True
 
 
-async def run_loops(services: Services, stop: asyncio.Event) -> None:
-    """Run the loops until `stop` is set."""
+class Pulse:
+    """When each loop made its last step."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._steps = {loop.name: now() for loop in LOOPS}
+
+    def beat(self, loop: str) -> None:
+        """It made one."""
+        self._steps[loop] = self._now()
+
+    def stuck(self) -> list[str]:
+        """The loops that made none for `STUCK_S` seconds."""
+        since = self._now() - STUCK_S
+        return [loop for loop, stepped in self._steps.items() if stepped < since]
+
+
+async def run_loops(services: Services, stop: asyncio.Event, pulse: Pulse | None = None) -> None:
+    """Run the loops until `stop` is set; `pulse` is told of their steps."""
+    kept = pulse or Pulse()
     async with asyncio.TaskGroup() as group:
         for loop in LOOPS:
-            group.create_task(_loop(*loop, services, stop), name=loop.name)
+            group.create_task(_loop(loop, services, stop, kept), name=loop.name)
 
 
 class Loop(NamedTuple):
@@ -165,29 +203,39 @@ LOOPS = (
     Loop("retention", retain_once, RETENTION_IDLE_S),
     Loop("sealer", seal_once, SEALER_IDLE_S),
     Loop("checker", check_once, CHECKER_IDLE_S),
+    Loop("tally", tally_once, TALLY_IDLE_S),
 )
 
 
-async def _loop(
-    name: str,
-    step: Callable[[Services], Awaitable[bool]],
-    idle_s: float,
-    services: Services,
-    stop: asyncio.Event,
-) -> None:
+async def _loop(loop: Loop, services: Services, stop: asyncio.Event, pulse: Pulse) -> None:
     while not stop.is_set():
-        pause = idle_s
-        try:
-            if await step(services):
-                continue
-        except EXPECTED as error:
-            # The outside is away for a while: the work is leased and comes back by itself.
-            log.warning("%s: %s: %s", name, type(error).__name__, error)
-            pause = AFTER_ERROR_S
-        except Exception:  # one item we choke on must not stop all others
-            log.exception("%s: unexpected; going on", name)
-            pause = AFTER_ERROR_S
-        await _sleep(stop, pause)
+        with bound(loop=loop.name), tracing(below(None)):
+            began_ns = time.time_ns()
+            outcome = await _step(loop.step, services)
+            spans.of_item(f"{loop.name} step", began_ns, failed=outcome is Stepped.FAILED)
+        pulse.beat(loop.name)
+        loop_stepped(loop.name, outcome)
+        if outcome is not Stepped.WORKED:
+            await _sleep(stop, loop.idle_s if outcome is Stepped.IDLE else AFTER_ERROR_S)
+
+
+class Stepped(StrEnum):
+    """What a step of a loop came to."""
+
+    WORKED = "worked"
+    IDLE = "idle"
+    FAILED = "failed"
+
+
+async def _step(step: Callable[[Services], Awaitable[bool]], services: Services) -> Stepped:
+    try:
+        return Stepped.WORKED if await step(services) else Stepped.IDLE
+    except EXPECTED as error:
+        # The outside is away for a while: the work is leased and comes back by itself.
+        log.warning("%s: %s", type(error).__name__, error)
+    except Exception:  # one item we choke on must not stop all others
+        log.exception("unexpected; going on")
+    return Stepped.FAILED
 
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """RunPod Serverless as the transcoder (docs.runpod.io, "Endpoint operations")."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from domain.errors import (
+    TranscoderError,
     TranscoderForbidden,
     TranscoderRejected,
     TranscoderUnavailable,
@@ -21,8 +23,10 @@ from domain.errors import (
 )
 from domain.ports import JobPhase, JobState, TranscodingJob
 from gpu_worker.contract import JobId, JobInput
+from infra import spans
 from infra.capability import Capability, mint
 from infra.fault_points import reach
+from infra.figures.process import runpod_called
 from infra.settings import Settings
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
@@ -168,6 +172,22 @@ class RunpodTranscoder:
         lost: type[TranscoderUnavailable] = TranscoderUnavailable,
     ) -> httpx.Response:
         """A 2xx answer. `lost` is raised where the request may have arrived and no answer came."""
+        call, began, began_ns, result = path.split("/")[1], time.perf_counter(), time.time_ns(), ""
+        try:
+            answer = await self._answered(method, path, json, lost)
+            result = "ok"
+        except TranscoderError as error:
+            result = RESULTS[type(error)]
+            raise
+        else:
+            return answer
+        finally:
+            runpod_called(call, result or "interrupted", time.perf_counter() - began)
+            spans.call(f"RunPod {call}", began_ns, failed=result not in {"ok", "not_found"})
+
+    async def _answered(
+        self, method: str, path: str, json: object, lost: type[TranscoderUnavailable]
+    ) -> httpx.Response:
         url = f"/v2/{self._settings.runpod_endpoint_id}{path}"
         try:
             async with asyncio.timeout(self._limit_s):
@@ -183,6 +203,16 @@ class RunpodTranscoder:
 
 class _NotFound(TranscoderRejected):
     """404: no such job, or no such endpoint."""
+
+
+RESULTS: dict[type[TranscoderError], str] = {
+    _NotFound: "not_found",
+    TranscoderForbidden: "forbidden",
+    TranscoderRejected: "rejected",
+    TranscoderUnknown: "unknown",
+    TranscoderUnavailable: "unavailable",
+}
+"""How a call that was refused is counted."""
 
 
 def _check(answer: httpx.Response, lost: type[TranscoderUnavailable]) -> None:

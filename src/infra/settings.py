@@ -8,7 +8,6 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import (
     AfterValidator,
     AnyHttpUrl,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -21,6 +20,7 @@ from pydantic import (
 from gpu_worker.contract import MOST_ASSISTANTS
 from gpu_worker.signature import decode_secret
 from infra.addresses import database_on_this_machine, on_this_machine
+from infra.settings_observed import ObservedSettings
 
 
 class SettingsInvalid(Exception):
@@ -88,7 +88,7 @@ def _words(value: SecretStr) -> list[str]:
     return words
 
 
-class Settings(BaseModel):
+class Settings(ObservedSettings):
     """The service's settings; each field's environment variable is its name in upper case.
 
     Times are in seconds, sizes in bytes.

@@ -15,6 +15,8 @@ from infra.bootstrap import Services, open_services
 from infra.settings import Settings
 
 PROBLEM = "application/problem+json"
+REQUEST_ID = "test"
+"""Of every call that names none: answers that are alike are equal then, byte by byte."""
 PROBES = {"/readyz"}
 """What answers 503 with a report of its own instead of a problem."""
 
@@ -54,6 +56,7 @@ def client(app: Starlette, settings: Settings) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False),
         base_url=settings.public_app_url,
+        headers={"x-request-id": REQUEST_ID},
         event_hooks={"response": [expect_problem, expect_described]},
     )
 
@@ -69,6 +72,7 @@ async def expect_problem(response: httpx.Response) -> None:
     assert body["status"] == response.status_code
     assert body["title"]
     assert body["detail"]
+    assert body["requestId"] == response.headers["x-request-id"]
 
 
 DESCRIPTION = document(OPERATIONS, "test")

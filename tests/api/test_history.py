@@ -10,6 +10,7 @@ import pytest
 import rfc8785
 
 from api.auth import Role
+from gpu_worker.contract_trace import parse
 from tests.api.studio import AUDIO, Studio
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -129,9 +130,14 @@ async def test_a_creator_reads_their_own_alone(studio: Studio, stranger: Studio)
     assert foreign.content == missing.content
 
 
-async def test_a_traceparent_is_kept_and_a_malformed_one_dropped(studio: Studio) -> None:
+async def test_events_are_of_the_trace_that_came_and_of_a_new_one_otherwise(
+    studio: Studio,
+) -> None:
     good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    for given, kept in ((good, good), ("00-nonsense", None)):
+    for given in (good, "00-nonsense", ""):
         media_id = (await studio.register(traceparent=given)).media.id
         events = (await studio.get(f"/api/media/{media_id}/events")).json()["events"]
-        assert events[0]["traceparent"] == kept
+        kept = parse(events[0]["traceparent"])
+        assert kept is not None
+        assert (kept.trace_id == "4bf92f3577b34da6a3ce929d0e0e4736") == (given == good)
+        assert kept.span_id != "00f067aa0ba902b7", "what we do is a span of its own"

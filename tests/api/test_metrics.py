@@ -6,9 +6,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from domain.ports import Breaker, Channel
 from infra.bootstrap import Services
-from infra.figures import COUNTS, FIGURES, PREFIX, Measured, exposition, measure
+from infra.embedded.ports import free_port
+from infra.figures.database import FIGURES, Measured, measure
+from infra.figures.exposition import of_service
+from infra.figures.figure import PREFIX
+from infra.figures.process import COUNTS
 from infra.loops import check_once, sweep_once
-from infra.settings import Settings
+from infra.settings import Settings, load
 from tests import factories as f
 from tests.api.service import Service, running
 from tests.infra import lives
@@ -76,8 +80,8 @@ async def test_metrics_are_served_in_prometheus_form(settings: Settings) -> None
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     families = {family.name for family in text_string_to_metric_families(answer.text)}
-    counts = {PREFIX + count.name.removesuffix("_total") for count in COUNTS}
-    assert families == {PREFIX + figure.name for figure in FIGURES} | counts
+    known = {PREFIX + each.name.removesuffix("_total") for each in (*FIGURES, *COUNTS)}
+    assert families == known
 
 
 async def test_f08_refused_webhooks_are_counted_by_their_channel(settings: Settings) -> None:
@@ -100,12 +104,12 @@ async def refused(service: Service) -> dict[str, float]:
         sample.labels["channel"]: sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name == "codex_media_webhooks_refused_total"
+        if sample.name == "codex_media_webhooks_total" and sample.labels["verdict"] == "refused"
     }
 
 
 def test_labels_stand_beside_their_figure_alone() -> None:
-    text = exposition([Measured("breaker_tripped", "bucket", 1), Measured("items_overdue", "", 2)])
+    text = of_service([Measured("breaker_tripped", "bucket", 1), Measured("items_overdue", "", 2)])
     assert b'codex_media_breaker_tripped{name="bucket"} 1.0' in text
     assert b"codex_media_items_overdue 2.0" in text
 
@@ -113,4 +117,15 @@ def test_labels_stand_beside_their_figure_alone() -> None:
 async def test_figures_without_a_label_are_always_there(services: Services) -> None:
     await check_once(services)
     found = {name for name, _ in await figures(services)}
-    assert found == {figure.name for figure in FIGURES if not figure.label}
+    assert found >= {figure.name for figure in FIGURES if not figure.labels}
+
+
+async def test_what_the_process_counts_is_told_while_the_database_is_away(
+    environ: dict[str, str],
+) -> None:
+    away = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
+    async with running(load(environ | {"DATABASE_URL": away})) as service:
+        answer = await service.http.get("/metrics")
+    assert answer.status_code == 200
+    assert "\ncodex_media_request_seconds_count{" in answer.text
+    assert "\ncodex_media_items_overdue " not in answer.text, "what nobody knows is not told"

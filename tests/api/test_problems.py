@@ -16,7 +16,7 @@ from api.problems import TYPE_PREFIX
 from api.routes import OPERATIONS
 from infra.settings import load
 from tests.api.gpu import failure
-from tests.api.service import Service, running
+from tests.api.service import REQUEST_ID, Service, running
 from tests.api.studio import Studio
 from tests.api.test_health import cut, hang_up, mend
 from tests.api.test_playback import token
@@ -35,6 +35,7 @@ async def test_an_unknown_path_is_a_404_problem(studio: Studio, path: str) -> No
         "status": 404,
         "code": "not_found",
         "detail": "Not Found",
+        "requestId": REQUEST_ID,
     }
 
 

@@ -58,7 +58,7 @@ async def test_the_job_names_the_upload_and_holds_no_secret(studio: Studio) -> N
     assert wanted.input_key == f"{studio.creator}/originals/{media_id}/{VIDEO.file_name}"
     assert wanted.input_etag
     assert wanted.webhook_url == f"{PUBLIC_URL}{WEBHOOK}"
-    assert wanted.traceparent == traceparent
+    assert str(wanted.traceparent)[:36] == traceparent[:36], "in the same trace"
     settings = studio.service.settings
     secret = settings.webhook_secrets.get_secret_value()
     assert not any(part in str(taken["input"]) for part in secret.split())

@@ -5,6 +5,7 @@ import hashlib
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -110,6 +111,27 @@ def test_video_with_sound_becomes_playable(
     manifest, sizes = asyncio.run(read_manifest(program, str(completed["manifestKey"])))
     assert sizes == {listed.key: listed.size for listed in manifest.objects}
     assert manifest.encoder_note or manifest.encoder == "h264_nvenc"
+    assert_one_trace(program, outcome)
+
+
+def assert_one_trace(program: Program, outcome: Outcome) -> None:
+    """All that API, loops and worker logged of the item is of the trace that its events have."""
+    (trace_id,) = {str(event.traceparent).split("-")[1] for event in outcome.history.events}
+    told = [line for line in lines(program) if line.get("media_id") == str(outcome.status.media_id)]
+    writes = [line for line in told if line.get("method") != "GET"]
+    assert {line["trace_id"] for line in writes} == {trace_id}
+    assert {line["part"] for line in writes} >= {"serve", "worker"}
+    (done,) = (line for line in told if line["part"] == "worker" and line["message"] == "done")
+    assert (done["attempt"], done["job_id"]) == (1, outcome.status.runpod_job_id)
+    callbacks = [line for line in told if line.get("route") == "/api/transcoding/webhook"]
+    assert {line["job_id"] for line in callbacks} == {outcome.status.runpod_job_id}
+
+
+def lines(program: Program) -> list[dict[str, Any]]:
+    """What the service's processes logged; lines of the SDK's own are none of ours."""
+    logs = [program.data / "logs" / f"{name}.log" for name in ("api", "work", "worker-1")]
+    text = "".join(log.read_text("utf-8") for log in logs)
+    return [json.loads(line) for line in text.splitlines() if line.startswith('{"time"')]
 
 
 def test_video_without_sound_becomes_playable(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 BUCKET = "codex-media"
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 WORK_ENVIRONMENT = {
     "R2_ACCESS_KEY_ID": "key",
     "R2_SECRET_ACCESS_KEY": "secret",
@@ -124,6 +125,7 @@ async def test_a_video_job_uploads_everything_and_reports_it_signed(
     job = await job_for(bucket, service, clips.sample, "video")
     layout = layout_of(job)
     await bucket.put_object(Bucket=BUCKET, Key=f"{layout.prefix}1080p_007.ts", Body=b"stray")
+    job["input"]["traceparent"] = TRACEPARENT
     result = await worker.handle(job)
 
     stored = await read(bucket, layout.manifest)
@@ -158,8 +160,20 @@ async def test_a_video_job_uploads_everything_and_reports_it_signed(
     percents = [p.report["progress"]["percent"] for p in service.of("progress")]
     assert percents, "there was progress"
     assert percents == sorted(percents)
-    assert result == json.loads(output.to_json())
+    assert result == json.loads(output.model_copy(update={"timing": None}).to_json())
+    assert_timed_and_traced(service, output)
     assert files_in(tmp_path) == [], "nothing is left on the worker's disk"
+
+
+def assert_timed_and_traced(service: Receiver, output: ReportOutput) -> None:
+    """The report says how long the stages took; every callback is of the job's trace and span."""
+    assert output.timing is not None
+    assert list(output.timing.stage_seconds) == ["download", "probe", "encode", "upload"]
+    assert output.timing.stage_seconds["encode"] > 0
+    assert output.timing.caused_by == TRACEPARENT
+    assert output.timing.traceparent is not None
+    assert output.timing.traceparent[:36] == TRACEPARENT[:36]
+    assert {post.headers["traceparent"] for post in service.posts} == {output.timing.traceparent}
 
 
 async def test_an_audio_job_makes_a_waveform_and_has_no_video_encoder(

@@ -148,8 +148,8 @@ class Replica:
                 step = getattr(
                     loops, loop.step.__name__
                 )  # As it is now: a test may have broken it.
-                work = loops._loop(loop.name, step, 1e9, self.services, nudge)
-                self.life.start(work)
+                turned = loops.Loop(loop.name, step, 1e9)
+                self.life.start(loops._loop(turned, self.services, nudge, loops.Pulse()))
 
     async def answer(self, handler: Handler) -> Answer:
         """What the API answers."""

@@ -9,9 +9,13 @@ import uvicorn
 from starlette.applications import Starlette
 
 from api.app import create_app
+from api.observed_work import answering
+from gpu_worker.contract_logs import configure
 from infra.addresses import LOOPBACK
 from infra.bootstrap import open_services
-from infra.loops import run_loops
+from infra.figures.process import LineCounter
+from infra.loops import Pulse, run_loops
+from infra.otlp import exporting
 from infra.postgres.migrations import migrate
 from infra.settings import Settings, SettingsInvalid
 
@@ -19,13 +23,10 @@ KEEP_ALIVE_S = 30
 DRAIN_S = 3
 
 
-def configure_logging(settings: Settings) -> None:
-    """Plain lines on stderr."""
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    # httpx logs every URL it calls, and ours hold tokens.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+def configure_logging(settings: Settings, part: str) -> None:
+    """Lines on stderr, as `settings` want them; those that tell of trouble are counted."""
+    configure(part, settings.log_level, settings.log_format, settings.secrets())
+    logging.getLogger().addHandler(LineCounter())
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
@@ -34,19 +35,20 @@ def serve(settings: Settings, host: str, port: int) -> None:
         raise SettingsInvalid(
             f"DEMO_SIGN_IN lets anybody in: `--host {host}` would let others reach it"
         )
-    configure_logging(settings)
+    configure_logging(settings, "serve")
     app = create_app(settings, open_services(settings))
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
         access_log=False,  # It prints paths, and those of webhooks and playback hold tokens.
-        log_level=settings.log_level.lower(),
+        log_config=None,  # Its lines look as all others do.
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S,
         server_header=False,
     )
-    Server(config, app).run()
+    with exporting(settings.otel_exporter_otlp_endpoint, "serve"):
+        Server(config, app).run()
 
 
 class Server(uvicorn.Server):
@@ -64,8 +66,9 @@ class Server(uvicorn.Server):
 
 def work(settings: Settings) -> None:
     """Run the loops until told to stop."""
-    configure_logging(settings)
-    asyncio.run(_work(settings))
+    configure_logging(settings, "work")
+    with exporting(settings.otel_exporter_otlp_endpoint, "work"):
+        asyncio.run(_work(settings))
 
 
 async def _work(settings: Settings) -> None:
@@ -73,8 +76,9 @@ async def _work(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with open_services(settings) as services:
-        await run_loops(services, stop)
+    pulse = Pulse()
+    async with open_services(settings) as services, answering(settings, pulse):
+        await run_loops(services, stop, pulse)
 
 
 def apply_migrations(settings: Settings) -> list[str]:

@@ -10,8 +10,9 @@ from uuid import UUID
 from api.live import messages
 from api.live.subscription import End, Subscription
 from api.problems import ApiError
+from gpu_worker.contract_logs import apart
 from infra.bootstrap import Services
-from infra.figures import STREAMS_DROPPED, STREAMS_OPEN
+from infra.figures.process import STREAMS_DROPPED, STREAMS_OPEN, Invariant, violated
 from infra.ledger import sealer
 from infra.postgres import progress
 from infra.postgres.listener import listen
@@ -115,9 +116,10 @@ class Hub:
             dsn = self._settings.database_url.get_secret_value()
             channels = (sealer.CHANNEL, progress.CHANNEL)
             listening = listen(dsn, channels, self._heard, self._connected)
+            # They serve everybody, not who came first.
             self._tasks = [
-                asyncio.create_task(listening, name="listener"),
-                asyncio.create_task(self._hand_out(), name="hub"),
+                asyncio.create_task(listening, name="listener", context=apart()),
+                asyncio.create_task(self._hand_out(), name="hub", context=apart()),
             ]
 
     def _heard(self, channel: str, payload: str) -> None:
@@ -152,6 +154,7 @@ class Hub:
         size = await self.reads.size()
         if size < self._head:
             log.warning("the ledger is shorter than it was: every event stream begins anew")
+            violated(Invariant.LEDGER)
             self._head = size
             self.end_all(End.RESTORED)
         while self._head < size:

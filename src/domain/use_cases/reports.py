@@ -26,6 +26,10 @@ OwnKeys = Callable[[str, UUID], Mapping[str, str]]
 """The keys that a creator's item has for its outputs, by the field that reports name them in."""
 
 
+def _nobody() -> None:
+    """Nobody listens."""
+
+
 class WorkerReport(NamedTuple):
     """A worker's signed callback."""
 
@@ -55,6 +59,8 @@ class Reports:
 
     outcomes: Outcomes
     own_keys: OwnKeys
+    alarm: Callable[[], None] = _nobody
+    """Told when a report names keys of another item: a worker of ours never does."""
 
     async def by_worker(self, report: WorkerReport) -> str | None:
         """Act on a worker's word, which its signature makes ours; the verdict."""
@@ -91,6 +97,7 @@ class Reports:
         own = self.own_keys(item.creator_id, media_id)
         if any(own.get(field) != key for field, key in report.named_keys.items()):
             log.error("security: foreign keys in a report, media=%s", media_id)
+            self.alarm()
             failure = RecordFailure(attempt, job_id, ErrorCode.OUTPUT_INVALID, FOREIGN_KEYS)
             return await self.outcomes.failed(media_id, failure, context)
         return await self.outcomes.completed(media_id, attempt, job_id, context)

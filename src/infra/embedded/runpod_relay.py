@@ -12,7 +12,7 @@ from starlette.requests import Request
 log = logging.getLogger("runpod-stand-in")
 
 TIMEOUT_S = 10.0
-PASSED_ON = ("content-type", "webhook-id", "webhook-timestamp", "webhook-signature")
+PASSED_ON = ("content-type", "traceparent", "webhook-id", "webhook-timestamp", "webhook-signature")
 UNREACHED = 502
 
 

@@ -16,6 +16,8 @@ from domain.personal import SALT_BYTES, PersonalRecord
 from domain.read_model import MediaRow, project
 from domain.sealing import Sealed, seal
 from domain.upcasting import read_event
+from gpu_worker.contract_trace import current, go_on
+from infra.figures.process import Invariant, violated
 from infra.postgres.canonical_json import canonical_json
 from infra.postgres.group_commit import (
     AppendRefused,
@@ -29,6 +31,7 @@ from infra.postgres.pool import UNAVAILABLE, Pool, PoolExhausted
 from infra.postgres.queries import sql
 
 VERSION_CONFLICT = "CM001"
+NO_SUCH_TRANSITION = "CM002"
 
 
 class PostgresEventStore:
@@ -39,8 +42,10 @@ class PostgresEventStore:
         self._commit = GroupCommit(pool)
 
     async def load(self, media_id: UUID) -> list[StoredEvent]:
-        """The stream in order; empty when there is none."""
-        return [stored(row) for row in await self._pool.fetch(sql("load_stream"), media_id)]
+        """The stream in order; empty when there is none. Its trace is gone on with."""
+        history = [stored(row) for row in await self._pool.fetch(sql("load_stream"), media_id)]
+        go_on(next((each.context.traceparent for each in reversed(history)), None))
+        return history
 
     async def append(
         self,
@@ -52,7 +57,9 @@ class PostgresEventStore:
         *,
         command_id: UUID,
     ) -> list[StoredEvent]:
-        """Append in one round trip. Errors are the port's."""
+        """Append in one round trip, as of the present trace. Errors are the port's."""
+        if context.traceparent is None and (trace := current()) is not None:
+            context = context.model_copy(update={"traceparent": trace.traceparent})
         shared = envelope(datetime.now(UTC), context, project(media_id, item))
         sealed = [sealed_anew(event) for event in events]
         records = [each.record for each in sealed]
@@ -65,6 +72,8 @@ class PostgresEventStore:
         except AppendRefused as error:
             if error.sqlstate == VERSION_CONFLICT:
                 raise ConcurrencyConflict(media_id, expected_version) from error
+            if error.sqlstate == NO_SUCH_TRANSITION:
+                violated(Invariant.APPEND)
             raise
         except PoolExhausted:  # Nothing was sent.
             raise

@@ -17,6 +17,7 @@ from uuid import UUID
 import asyncpg
 
 from domain.personal import PersonalRecord
+from gpu_worker.contract_logs import apart
 from infra.postgres.pool import UNAVAILABLE, Pool
 from infra.postgres.queries import sql
 
@@ -110,7 +111,7 @@ class GroupCommit:
 
     def _open_lane(self) -> None:
         if self._waiting and len(self._running) < self._lanes:
-            lane = asyncio.create_task(self._serve(), name="append lane")
+            lane = asyncio.create_task(self._serve(), name="append lane", context=apart())
             self._running.add(lane)
             lane.add_done_callback(self._close_lane)
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from domain.ports import Channel, Message, Received
+from gpu_worker.contract_trace import go_on
 from infra.postgres.pool import Pool
 from infra.postgres.queries import sql
 from infra.postgres.work import LEASE
@@ -32,6 +33,8 @@ class PostgresInbox:
         row_id = await self.pool.fetchval(
             sql("receive"), *key, media_id, attempt, body, self.lease, MOST_OF_AN_ATTEMPT
         )
+        if channel is Channel.RUNPOD:  # It sends no `traceparent`, and nothing is loaded now.
+            go_on(await self.pool.fetchval(sql("traceparent_of"), media_id))
         message = Message(row_id or 0, channel, media_id, attempt, body, 0.0, 1)
         if row_id is not None:
             return Received(message, new=True, verdict=None)

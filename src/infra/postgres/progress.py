@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from uuid import UUID
 
+from gpu_worker.contract_logs import apart
 from infra.postgres.pool import UNAVAILABLE, Pool
 from infra.postgres.queries import sql
 
@@ -33,7 +34,7 @@ class ProgressBoard:
         await self._pool.execute(sql("save_progress"), media_id, attempt, percent, stage, rung)
         self._changed.add(media_id)
         if self._telling is None or self._telling.done():
-            self._telling = asyncio.create_task(self._tell())
+            self._telling = asyncio.create_task(self._tell(), context=apart())
 
     async def _tell(self) -> None:
         while self._changed:

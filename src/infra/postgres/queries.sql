@@ -280,6 +280,11 @@ ON CONFLICT (channel, message_id) DO NOTHING RETURNING id;
 -- What became of a message that came before.
 SELECT id, verdict FROM webhook_inbox WHERE channel = $1 AND message_id = $2;
 
+-- name: traceparent_of
+-- The newest trace that a stream's events name.
+SELECT traceparent FROM events WHERE stream_id = $1 AND traceparent IS NOT NULL
+ORDER BY version DESC LIMIT 1;
+
 -- name: take_message
 -- Lease a message whose time has come.
 UPDATE webhook_inbox SET tries = tries + 1, next_try_at = clock_timestamp() + $1::interval
@@ -596,5 +601,53 @@ WITH pending AS (
         FROM projection_checks
     UNION ALL SELECT 'projection_check_age_seconds', '',
         extract(epoch FROM clock_timestamp() - max(checked_at)) FROM projection_checks
+    UNION ALL SELECT 'attempts_total', outcome || '/' || reason, sum(attempts)
+        FROM attempt_totals GROUP BY outcome, reason
+    UNION ALL SELECT 'gpu_seconds_total', tier || '/' || outcome, sum(gpu_seconds)
+        FROM attempt_totals GROUP BY tier, outcome
+    UNION ALL SELECT 'gpu_cost_total', tier, sum(cost) FROM attempt_totals GROUP BY tier
+    UNION ALL SELECT 'tally_waiting', '', size - seq FROM ledger_head, tally
 )
 SELECT name, label, value::float8 FROM found WHERE value IS NOT NULL;
+
+-- name: note_tier
+-- The tier of an item's creator when it was registered; a repeated registration changes nothing.
+INSERT INTO media_tiers (media_id, tier) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+
+-- name: tally
+-- Sum up the next $1 events of the ledger: ends of attempts by tier, outcome and reason, with their
+-- GPU seconds at $2 a second. Workers say how long they held their machine; of attempts that failed
+-- it is what lay between start and end, at most $3 seconds. How many events that were; nothing while
+-- another process does it.
+WITH taken AS (
+    SELECT seq FROM tally FOR UPDATE SKIP LOCKED
+), batch AS (
+    SELECT l.seq, e.stream_id, e.type, e.payload, e.recorded_at, e.version
+    FROM taken t JOIN ledger l ON l.seq > t.seq AND l.seq <= t.seq + $1
+    JOIN events e ON e.position = l.position
+), ended AS (
+    SELECT coalesce(m.tier, 'standard') AS tier,
+        CASE b.type WHEN 'media.transcoding_completed' THEN 'ready' ELSE 'failed' END AS outcome,
+        coalesce(b.payload->>'errorCode', '') AS reason,
+        coalesce(
+            (b.payload->>'gpuSeconds')::float8,
+            least($3::float8, coalesce(extract(epoch FROM b.recorded_at - (
+                SELECT min(s.recorded_at) FROM events s
+                WHERE s.stream_id = b.stream_id AND s.version < b.version
+                    AND s.type = 'media.transcoding_started'
+                    AND s.payload->>'attempt' = b.payload->>'attempt'
+            )), 0))
+        ) AS gpu_seconds
+    FROM batch b LEFT JOIN media_tiers m ON m.media_id = b.stream_id
+    WHERE b.type IN ('media.transcoding_completed', 'media.transcoding_failed')
+), added AS (
+    INSERT INTO attempt_totals AS t (tier, outcome, reason, attempts, gpu_seconds, cost)
+    SELECT tier, outcome, reason, count(*), sum(gpu_seconds), sum(gpu_seconds) * $2::float8
+    FROM ended GROUP BY tier, outcome, reason
+    ON CONFLICT (tier, outcome, reason) DO UPDATE SET
+        attempts = t.attempts + excluded.attempts,
+        gpu_seconds = t.gpu_seconds + excluded.gpu_seconds, cost = t.cost + excluded.cost
+), moved AS (
+    UPDATE tally SET seq = (SELECT max(seq) FROM batch) WHERE EXISTS (SELECT FROM batch)
+)
+SELECT count(*) FROM batch;

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
+from infra.figures.process import Invariant, violated
 from infra.postgres.pool import CONNECT_TIMEOUT_S, Pool, SchemaBehind
 from infra.postgres.queries import sql
 
@@ -215,6 +216,7 @@ async def check_projection_once(
     rows += await pool.fetch(sql("differences_of"), recent)
     for each in map(_difference, rows[:TOLD_DIFFERENCES]):
         log.error("the row of media=%s is not what its events make: %s", each.media_id, _told(each))
+    violated(Invariant.PROJECTION, len(rows))
     await pool.execute(sql("note_check"), last, checked, len(rows))
     await pool.execute(sql("forget_checks"), KEPT_CHECKS)
     return len(rows)

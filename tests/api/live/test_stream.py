@@ -12,7 +12,7 @@ import pytest
 from api.live import stream, subscription
 from infra.bootstrap import Services
 from infra.embedded.ports import free_port
-from infra.figures import STREAMS_DROPPED
+from infra.figures.process import STREAMS_DROPPED
 from infra.postgres import live as live_reads
 from infra.postgres.pool import Pool
 from infra.settings import Settings, load

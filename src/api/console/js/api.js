@@ -37,8 +37,9 @@ export async function call(method, path, { body, headers = {}, signal, timeoutMs
 
 async function refusal(answer) {
   try {
-    const { code, detail } = await answer.json();
-    if (typeof detail === "string") return new ServiceError(answer.status, code, detail);
+    const { code, detail, requestId } = await answer.json();
+    const number = answer.status === 500 && requestId ? ` Its number is ${requestId}.` : "";
+    if (typeof detail === "string") return new ServiceError(answer.status, code, detail + number);
   } catch {
     // Not ours: a proxy's page, say.
   }
