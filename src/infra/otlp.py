@@ -1,6 +1,6 @@
 """Spans to a collector, by OpenTelemetry's exporter (OTLP over HTTP): the extra `otel`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 
@@ -16,22 +16,30 @@ FLUSH_MS = 3_000
 
 
 @contextmanager
-def exporting(endpoint: str | None, part: str) -> Iterator[None]:
+def exporting(endpoint: str | None, part: str) -> Iterator[Callable[[], object]]:
     """Send the spans of `part` to the collector at `endpoint`; nothing without one.
 
-    `SettingsInvalid` where the extra is missing. A collector that is away costs its spans alone.
+    Gives what sends those that wait. `SettingsInvalid` where the extra is missing. A collector that
+    is away costs its spans alone.
     """
     if endpoint is None:
-        yield
+        yield _nothing
         return
     try:
         from infra.otlp_sink import open_sink  # noqa: PLC0415 - an extra, which most do without
     except ImportError as error:
         raise SettingsInvalid(MISSING) from error
-    sink, close = open_sink(f"{endpoint.rstrip('/')}/v1/traces", part, version("codex-media"))
+    sink, flush, close = open_sink(
+        f"{endpoint.rstrip('/')}/v1/traces", part, version("codex-media")
+    )
     stop = spans.collect(sink)
     try:
-        yield
+        yield lambda: flush(FLUSH_MS)
     finally:
         stop()
-        close(FLUSH_MS)
+        flush(FLUSH_MS)
+        close()
+
+
+def _nothing() -> None:
+    """None wait."""

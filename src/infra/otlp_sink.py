@@ -1,6 +1,7 @@
 """Our spans as OpenTelemetry's. Importing this needs the extra `otel`."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
@@ -20,8 +21,16 @@ KINDS = {
 SCOPE = InstrumentationScope("codex-media")
 
 
-def open_sink(url: str, part: str, version: str) -> tuple[Sink, Callable[[int], None]]:
-    """What sends spans to `url`, in batches and in a thread of its own; and what ends that.
+class Opened(NamedTuple):
+    """What takes spans, what sends those that wait (within so many milliseconds), what ends it."""
+
+    sink: Sink
+    flush: Callable[[int], object]
+    close: Callable[[], None]
+
+
+def open_sink(url: str, part: str, version: str) -> Opened:
+    """Send spans to `url`, in batches and in a thread of its own.
 
     The ids are ours, so that a trace has the name that the logs call it by: the spans are made
     here, and OpenTelemetry's own tracer, which would choose others, is left out.
@@ -32,11 +41,7 @@ def open_sink(url: str, part: str, version: str) -> tuple[Sink, Callable[[int], 
     def sink(span: Span) -> None:
         processor.on_end(_readable(span, resource))
 
-    def close(flush_ms: int) -> None:
-        processor.force_flush(flush_ms)
-        processor.shutdown()  # type: ignore[no-untyped-call]  # it has no types
-
-    return sink, close
+    return Opened(sink, processor.force_flush, processor.shutdown)
 
 
 def _readable(span: Span, resource: Resource) -> ReadableSpan:

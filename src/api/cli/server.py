@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+from collections.abc import Callable
 
 import uvicorn
 from starlette.applications import Starlette
@@ -47,21 +48,26 @@ def serve(settings: Settings, host: str, port: int) -> None:
         timeout_graceful_shutdown=DRAIN_S,
         server_header=False,
     )
-    with exporting(settings.otel_exporter_otlp_endpoint, "serve"):
-        Server(config, app).run()
+    with exporting(settings.otel_exporter_otlp_endpoint, "serve") as flush:
+        Server(config, app, flush).run()
 
 
 class Server(uvicorn.Server):
     """uvicorn that ends event streams before it waits for requests to end: they never would."""
 
-    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: Starlette, flush: Callable[[], object] = lambda: None
+    ) -> None:
         super().__init__(config)
         self._app = app
+        self._flush = flush
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop in order."""
         self._app.state.hub.end_all()
         await super().shutdown(sockets)
+        # Here, since uvicorn ends the process by the signal that told it to end.
+        await asyncio.to_thread(self._flush)
 
 
 def work(settings: Settings) -> None:
