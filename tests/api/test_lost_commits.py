@@ -84,7 +84,9 @@ async def report(studio: Studio, proxy: Proxy, books: Books, fault: Fault) -> No
     told, message_id = failure(job), f"msg_{uuid4()}"
     ending = fault._replace(once_seen=b"media.transcoding_failed")
     answer = await acknowledged(proxy, ending, lambda: studio.gpu.report(told, message_id))
-    assert (answer.status_code, answer.json()["verdict"]) == (200, "failed"), fault
+    # Where the note of the verdict was lost, the message is looked at once more by the loop.
+    assert answer.status_code == 200, fault
+    assert answer.json()["verdict"] in ("failed", "accepted"), fault
     whole = [*REQUESTED, "transcoding_submitted", "transcoding_failed"]
     assert await books.types(job.media_id) == whole, fault
 
