@@ -6,9 +6,11 @@ from contextlib import contextmanager
 import typer
 
 from api.cli.client import ServiceRefused, ServiceUnreachable
+from api.cli.env_file import EnvFileThere, LedgerNameInvalid
 from api.cli.file import UnusableFile
 from api.cli.output import print_json
 from api.cli.place import CreatorInvalid, NothingRunning
+from domain.errors import StorageUnavailable
 from infra.embedded.errors import EmbeddedError
 from infra.ledger.bundle import BundleUnreadable
 from infra.postgres.pool import UNAVAILABLE, SchemaBehind
@@ -19,9 +21,12 @@ KNOWN: tuple[type[Exception], ...] = (
     ServiceRefused,
     ServiceUnreachable,
     UnusableFile,
+    EnvFileThere,
+    LedgerNameInvalid,
     CreatorInvalid,
     NothingRunning,
     EmbeddedError,
+    StorageUnavailable,
     SchemaBehind,
     BundleUnreadable,
     ReplayForbidden,
