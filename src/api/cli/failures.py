@@ -13,6 +13,7 @@ from api.cli.place import CreatorInvalid, NothingRunning
 from domain.errors import StorageUnavailable
 from infra.embedded.errors import EmbeddedError
 from infra.ledger.bundle import BundleUnreadable
+from infra.postgres.migrations import RightsMissing
 from infra.postgres.pool import UNAVAILABLE, SchemaBehind
 from infra.postgres.replay import ReplayForbidden, ReplayRunning
 from infra.settings import SettingsInvalid
@@ -28,6 +29,7 @@ KNOWN: tuple[type[Exception], ...] = (
     EmbeddedError,
     StorageUnavailable,
     SchemaBehind,
+    RightsMissing,
     BundleUnreadable,
     ReplayForbidden,
     ReplayRunning,
