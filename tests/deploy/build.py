@@ -53,15 +53,21 @@ class Stage:
 
     def run(self, command: str) -> None:
         """RUN, with what was lent in its place."""
-        lent = [path for path in self._carried if not self.inside(str(path)).exists()]
-        for path in lent:
-            self.inside(str(path)).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, self.inside(str(path)))
+        own = [self._lend(path, self.inside(str(path))) for path in self._carried]
         environ = {name: value for name, value in os.environ.items() if name.startswith(LENT)}
         pairs = [f"{name}={value}" for name, value in (environ | self.environ).items()]
         call("chroot", str(self.folder), "/usr/bin/env", "-i", *pairs, "sh", "-c", command)
-        for path in lent:
-            self.inside(str(path)).unlink()
+        for path, kept in zip(self._carried, own, strict=True):
+            place = self.inside(str(path))
+            place.unlink() if kept is None else kept.replace(place)
+
+    @staticmethod
+    def _lend(path: Path, place: Path) -> Path | None:
+        """Put a file of this machine in its place; where the stage's own is meanwhile."""
+        kept = place.rename(place.with_name(f"{place.name}.own")) if place.exists() else None
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, place)
+        return kept
 
 
 UNSENT = shutil.ignore_patterns("__pycache__")
