@@ -114,6 +114,14 @@ def test_each_waits_for_what_it_needs() -> None:
         assert "test" in SERVICES[awaited]["healthcheck"]
 
 
+def test_what_goes_on_is_watched_and_what_ends_is_not() -> None:
+    unwatched = {
+        name for name, each in SERVICES.items() if each.get("healthcheck") == {"disable": True}
+    }
+
+    assert unwatched == ONCE | {"runpod"}
+
+
 def test_networks_and_volumes_are_those_that_are_named() -> None:
     def names(of: object) -> set[str]:
         return set(of)  # type: ignore[call-overload]

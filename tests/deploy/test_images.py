@@ -98,7 +98,7 @@ def test_the_services_health_is_a_route_on_the_port_it_listens_on() -> None:
 
     ast.parse(argv[-1])
     assert f"'127.0.0.1', {port}," in argv[-1]
-    assert SERVICE.of("EXPOSE")[0].rest == port
+    assert SERVICE.of("EXPOSE")[0].rest == port == SERVICE.environ["METRICS_PORT"]  # of `work`
     (path,) = re.findall(r"'GET', '([^']+)'", argv[-1])
     assert path in {each.path for each in OPERATIONS if not each.roles}
 
