@@ -17,6 +17,7 @@ from domain.lifecycle import mermaid
 from gpu_worker.settings import EncodeSettings
 from infra.figures.database import FIGURES
 from infra.figures.process import COUNTS
+from infra.postgres.migrations import MIGRATIONS
 from infra.settings import Settings
 from tests.failures import PAGE, failures
 
@@ -98,6 +99,14 @@ def metrics() -> str:
     return _table(("metric", "what it is", "trouble when"), rows)
 
 
+def migrations() -> str:
+    """Every migration, and what it says of itself in its first line."""
+    files = sorted(MIGRATIONS.glob("*.sql"))
+    first = ((path, path.read_text("utf-8").splitlines()[0]) for path in files)
+    rows = ((f"`{path.stem}`", line.removeprefix("-- ")) for path, line in first)
+    return _table(("migration", "what it brings"), rows)
+
+
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
@@ -115,6 +124,7 @@ BLOCKS: dict[str, tuple[Path, Callable[[], str]]] = {
     "errors": (ROOT / "docs/errors.md", errors),
     "metrics": (ROOT / "docs/observability.md", metrics),
     "failures": (PAGE, failures),
+    "migrations": (ROOT / "docs/upgrade.md", migrations),
 }
 """Where each part stands and what makes it."""
 

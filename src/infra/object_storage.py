@@ -184,14 +184,21 @@ def _age_s(found: "GetObjectOutputTypeDef") -> float:
 
 
 @asynccontextmanager
-async def open_storage(settings: Settings) -> AsyncIterator[S3ObjectStorage]:
-    """The bucket of `settings`, over one shared client."""
+async def open_client(settings: Settings) -> AsyncIterator["S3Client"]:
+    """One shared client with the keys of `settings`."""
     session = aioboto3.Session(
         aws_access_key_id=settings.r2_access_key_id,
         aws_secret_access_key=settings.r2_secret_access_key.get_secret_value(),
         region_name=settings.r2_region,
     )
     async with session.client("s3", endpoint_url=settings.r2_endpoint, config=CONFIG) as client:
+        yield client
+
+
+@asynccontextmanager
+async def open_storage(settings: Settings) -> AsyncIterator[S3ObjectStorage]:
+    """The bucket of `settings`."""
+    async with open_client(settings) as client:
         client.meta.events.register("before-call.s3", _about_to_ask)
         client.meta.events.register("after-call.s3", _answered)
         yield S3ObjectStorage(client, settings.r2_bucket, settings.upload_url_ttl_s)

@@ -253,7 +253,7 @@ class Settings(ObservedSettings):
         return _ledger_key(self.ledger_key.get_secret_value())
 
 
-_LEDGER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,99}")
+LEDGER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,99}")
 """What a signed note takes for a key's name, and a little less."""
 
 
@@ -263,7 +263,7 @@ def _ledger_key(text: str) -> LedgerKey:
         seed = base64.b64decode(encoded, validate=True)
     except ValueError:  # binascii.Error among them
         seed = b""
-    if not _LEDGER_NAME.fullmatch(name) or len(seed) != 32:
+    if not LEDGER_NAME.fullmatch(name) or len(seed) != 32:
         raise ValueError("is name:base64 of exactly 32 random bytes")
     return LedgerKey(name, seed)
 

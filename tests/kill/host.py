@@ -83,12 +83,15 @@ class Host:
 
 
 @asynccontextmanager
-async def hosting(folder: Path) -> AsyncIterator[Host]:
-    """A starting process, whose logs go to `folder`; everything it started ends with it."""
+async def hosting(folder: Path, root: Path = ROOT) -> AsyncIterator[Host]:
+    """A starting process, whose logs go to `folder`; everything it started ends with it.
+
+    What it starts is the program as it is in `root`.
+    """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.kill.process"),
-        cwd=ROOT,
-        env={"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PATH": "", "PYTHONUNBUFFERED": "1"},
+        cwd=root,
+        env={"PYTHONPATH": f"{root / 'src'}:{root}", "PATH": "", "PYTHONUNBUFFERED": "1"},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,

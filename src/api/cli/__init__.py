@@ -10,6 +10,8 @@ from uuid import UUID
 
 import typer
 
+from api.cli import preparing
+
 app = typer.Typer(
     name="codex-media",
     help="From upload to playable HLS on rented GPUs, with a provable history.",
@@ -21,6 +23,7 @@ app = typer.Typer(
 
 proving = typer.Typer(help="Take the history away, and prove it.", no_args_is_help=True)
 app.add_typer(proving, name="audit")
+preparing.add_to(app)
 
 DEFAULT_DATA = Path(".codex-media")
 Folder = Annotated[

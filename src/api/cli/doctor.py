@@ -1,6 +1,7 @@
 """`doctor`: looks at every part a service needs and says what is wrong with it."""
 
 import asyncio
+import importlib.util
 import json
 import subprocess
 import sys
@@ -53,6 +54,8 @@ def examine(data: Path | None, *, as_json: bool) -> int:
 
 
 def _worker_findings() -> list[Finding]:
+    if importlib.util.find_spec("runpod") is None:  # as in the service's own image
+        return [Finding("worker", True, "not installed here; it runs at RunPod")]
     # The worker is asked as a program: the service imports nothing of it but the contract.
     argv = [sys.executable, "-m", "gpu_worker", "doctor"]
     try:

@@ -6,11 +6,14 @@ from contextlib import contextmanager
 import typer
 
 from api.cli.client import ServiceRefused, ServiceUnreachable
+from api.cli.env_file import EnvFileThere, LedgerNameInvalid
 from api.cli.file import UnusableFile
 from api.cli.output import print_json
 from api.cli.place import CreatorInvalid, NothingRunning
+from domain.errors import StorageUnavailable
 from infra.embedded.errors import EmbeddedError
 from infra.ledger.bundle import BundleUnreadable
+from infra.postgres.migrations import RightsMissing
 from infra.postgres.pool import UNAVAILABLE, SchemaBehind
 from infra.postgres.replay import ReplayForbidden, ReplayRunning
 from infra.settings import SettingsInvalid
@@ -19,10 +22,14 @@ KNOWN: tuple[type[Exception], ...] = (
     ServiceRefused,
     ServiceUnreachable,
     UnusableFile,
+    EnvFileThere,
+    LedgerNameInvalid,
     CreatorInvalid,
     NothingRunning,
     EmbeddedError,
+    StorageUnavailable,
     SchemaBehind,
+    RightsMissing,
     BundleUnreadable,
     ReplayForbidden,
     ReplayRunning,

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -14,6 +15,7 @@ from api.observed_work import answering
 from gpu_worker.contract_logs import configure
 from infra.addresses import LOOPBACK
 from infra.bootstrap import open_services
+from infra.bucket_setup import prepare_bucket
 from infra.figures.process import LineCounter
 from infra.loops import Pulse, run_loops
 from infra.otlp import exporting
@@ -90,3 +92,12 @@ async def _work(settings: Settings) -> None:
 def apply_migrations(settings: Settings) -> list[str]:
     """Bring the database to this version's schema; what was applied."""
     return asyncio.run(migrate(settings.database_url.get_secret_value()))
+
+
+def prepare(settings: Settings, origins: Sequence[str]) -> str:
+    """Make the bucket ready; a sentence that says what was done."""
+    own = urlsplit(settings.public_app_url)
+    allowed = origins or [f"{own.scheme}://{own.netloc}"]
+    made = asyncio.run(prepare_bucket(settings, allowed))
+    there = "made" if made else "was there"
+    return f"{settings.r2_bucket}: {there}; pages of {', '.join(allowed)} may upload"

@@ -16,6 +16,7 @@ import httpx
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.bucket_setup import page_rule
 from infra.embedded.errors import ChildDied, PartMissing
 from infra.embedded.ports import GRPC_OFFSET, free_ports_with_grpc, listens
 from infra.embedded.private_file import write_private
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from types_aiobotocore_s3 import S3Client
-    from types_aiobotocore_s3.type_defs import CORSRuleTypeDef
 
 REGION = "auto"
 """As R2 calls its only one."""
@@ -169,13 +169,7 @@ async def allow_pages(store: ObjectStore, keys: BucketKeys, origins: Sequence[st
 
     SeaweedFS knows no wildcard for a port: each origin is named whole.
     """
-    rule: CORSRuleTypeDef = {
-        "AllowedOrigins": origins,
-        "AllowedMethods": ["GET", "HEAD", "PUT"],
-        "AllowedHeaders": ["content-type", "if-none-match", "range"],
-        "ExposeHeaders": ["content-length", "content-range", "etag"],
-        "MaxAgeSeconds": 3600,
-    }
+    rule = page_rule(origins)
     async with _client(store.endpoint, keys) as s3:
         await s3.put_bucket_cors(Bucket=store.bucket, CORSConfiguration={"CORSRules": [rule]})
 

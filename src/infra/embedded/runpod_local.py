@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from infra.embedded.ports import free_port, listens
 from infra.embedded.runpod_chaos import ChaosPlan
@@ -35,21 +36,36 @@ async def start_runpod_stand_in(
     """Starts the control plane on a free port. `environ` may shorten its times
     (`RUNPOD_STAND_IN_…`), `chaos` says what goes wrong. Raises ChildDied or ChildNotReady."""
     module = "runpod_stand_in" if chaos is None else "runpod_chaotic"
+    more = dict(environ or {}) | (chaos.to_environ() if chaos else {})
 
     async def start() -> int:
         port = free_port()
-        env = {
-            "RUNPOD_API_KEY": api_key,
-            "RUNPOD_ENDPOINT_ID": ENDPOINT_ID,
-            "RUNPOD_STAND_IN_PORT": str(port),
-        }
-        env |= dict(environ or {}) | (chaos.to_environ() if chaos else {})
-        spec = ChildSpec("runpod", [sys.executable, "-m", f"infra.embedded.{module}"], env)
-        await supervisor.start(spec, lambda: listens(port), START_TIMEOUT_S)
+        endpoint = RunpodEndpoint(f"http://127.0.0.1:{port}", api_key)
+        await start_stand_in_at(supervisor, endpoint, more, module)
         return port
 
     port = await start_on_free_port(start)
     return RunpodEndpoint(f"http://127.0.0.1:{port}", api_key)
+
+
+async def start_stand_in_at(
+    supervisor: Supervisor,
+    endpoint: RunpodEndpoint,
+    environ: Mapping[str, str] | None = None,
+    module: str = "runpod_stand_in",
+) -> None:
+    """Starts the control plane of `endpoint`, whose `base_url` is an address of this machine with
+    a port. Raises ChildDied or ChildNotReady."""
+    port = urlsplit(endpoint.base_url).port or 80
+    env = {
+        "RUNPOD_API_KEY": endpoint.api_key,
+        "RUNPOD_ENDPOINT_ID": endpoint.endpoint_id,
+        "RUNPOD_STAND_IN_PORT": str(port),
+    }
+    spec = ChildSpec(
+        "runpod", [sys.executable, "-m", f"infra.embedded.{module}"], env | dict(environ or {})
+    )
+    await supervisor.start(spec, lambda: listens(port), START_TIMEOUT_S)
 
 
 async def start_worker(

@@ -51,6 +51,7 @@ class StandInSettings:
     """How long a worker's poll is kept open when there is nothing to say."""
     webhook_retry_s: float = 10.0
     limits: QueueLimits = field(default_factory=QueueLimits)
+    host: str = "127.0.0.1"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "StandInSettings":
@@ -69,9 +70,9 @@ class StandInSettings:
             api_key=environ["RUNPOD_API_KEY"],
             endpoint_id=environ["RUNPOD_ENDPOINT_ID"],
             port=int(environ["RUNPOD_STAND_IN_PORT"]),
-            hold_s=seconds["hold_s"],
-            webhook_retry_s=seconds["webhook_retry_s"],
-            limits=QueueLimits(seconds["retention_s"], seconds["worker_silence_s"]),
+            limits=QueueLimits(seconds.pop("retention_s"), seconds.pop("worker_silence_s")),
+            host=environ.get("RUNPOD_STAND_IN_HOST", cls.host),
+            **seconds,
         )
 
 
@@ -288,7 +289,7 @@ def serve(stand_in: StandIn) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log URLs, and tokens in them
     uvicorn.run(
         stand_in.app(),
-        host="127.0.0.1",
+        host=stand_in.settings.host,
         port=stand_in.settings.port,
         access_log=False,
         log_level="warning",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
+from pogo_core.error import BadMigrationError
 from pogo_core.util import migrate as pogo
 
 from infra.postgres.pool import APP_ROLE, CONNECT_TIMEOUT_S, Pool, SchemaBehind
@@ -27,6 +28,19 @@ WAIT_S = 120.0
 log = logging.getLogger(__name__)
 
 
+class RightsMissing(Exception):
+    """The migrating role may not do what a migration does; nothing of that one was kept."""
+
+    code = "rights_missing"
+
+    def __init__(self, failed: Exception, cause: Exception) -> None:
+        super().__init__(
+            f"{failed}: {str(cause).splitlines()[0]}. Let an administrator of the server run "
+            f"`CREATE ROLE {APP_ROLE} NOLOGIN` (if there is none yet) and `GRANT {APP_ROLE} TO` "
+            "the role in DATABASE_URL, and migrate again"
+        )
+
+
 async def migrate(dsn: str) -> list[str]:
     """Apply what is missing, each migration in its own transaction; the names applied.
 
@@ -37,10 +51,19 @@ async def migrate(dsn: str) -> list[str]:
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         before = await _applied(connection)
-        await pogo.apply(connection, MIGRATIONS, schema_name="public", logger=log)
+        await _apply(connection)
         return sorted(await _applied(connection) - before)
     finally:
         await connection.close(timeout=CONNECT_TIMEOUT_S)
+
+
+async def _apply(connection: "Connection") -> None:
+    try:
+        await pogo.apply(connection, MIGRATIONS, schema_name="public", logger=log)
+    except BadMigrationError as error:
+        if isinstance(error.__cause__, asyncpg.InsufficientPrivilegeError):
+            raise RightsMissing(error, error.__cause__) from error
+        raise
 
 
 async def require_current(pool: Pool) -> None:

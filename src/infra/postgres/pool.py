@@ -70,6 +70,8 @@ async def _lower_rights(connection: "Connection") -> None:
         await connection.execute(f"SET ROLE {APP_ROLE}")
     except (asyncpg.InvalidParameterValueError, asyncpg.UndefinedObjectError):
         raise SchemaBehind([f"the role {APP_ROLE}"]) from None
+    except asyncpg.InsufficientPrivilegeError:
+        raise SchemaBehind([f"the right to act as {APP_ROLE}"]) from None
 
 
 async def _keep_session(_: "Connection") -> None:
