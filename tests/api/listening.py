@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from threading import Thread
 
 import httpx
-import uvicorn
 
 from api.app import create_app
-from api.cli.server import Server
+from api.cli.server import Server, configured
 from infra.bootstrap import open_services
 from infra.settings import Settings
 
@@ -16,11 +15,11 @@ START_TIMEOUT_S = 10
 
 
 @contextmanager
-def serving(settings: Settings, port: int) -> Iterator[None]:
+def serving(settings: Settings, port: int, log_level: str = "warning") -> Iterator[None]:
     """uvicorn in a thread, until the end of the block."""
     app = create_app(settings, open_services(settings))
-    config = uvicorn.Config(app, port=port, ws="none", log_level="warning", access_log=False)
-    server = Server(config, app)
+    told = settings.model_copy(update={"log_level": log_level})
+    server = Server(configured(app, told, "127.0.0.1", port), app)
     thread = Thread(target=server.run, name="uvicorn")
     thread.start()
     try:
