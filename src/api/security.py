@@ -91,48 +91,89 @@ class RequestLimits:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._most = settings.requests_per_process
-        self._answer_s = settings.request_timeout_s
         self._body_s = settings.body_timeout_s
-        self._waiting = 0
+        self._waiting = Waiting(settings.request_timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 503."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif self._waiting >= self._most:
+        elif len(self._waiting) >= self._most:
             detail = "This process has as many requests as it takes. Try again."
             await _unavailable("overloaded", detail)(scope, receive, send)
         else:
             await self._in_time(scope, receive, send)
 
     async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
-
         async def begin(message: Message) -> None:
-            nonlocal begun
-            if not begun:
-                begun = True
-                self._waiting -= 1
-                if not deadline.expired():
-                    deadline.reschedule(None)
+            self._waiting.leave(task)
             await send(message)
 
         if scope["method"] in WITH_BODY:
             receive = body_in_time(receive, self._body_s)
-        self._waiting += 1
+        task = self._waiting.enter()
         try:
-            async with asyncio.timeout(self._answer_s) as deadline:
-                await self._app(scope, receive, begin)
-        except TimeoutError:
-            if begun or not deadline.expired():
+            await self._app(scope, receive, begin)
+        except asyncio.CancelledError:
+            if not self._waiting.was_overdue(task):
                 raise
-            detail = (
-                "This took longer than we let a request take. It may have happened; look first."
-            )
+            detail = "This took longer than a request may. It may have happened: look first."
             await _unavailable("deadline_exceeded", detail)(scope, receive, send)
         finally:
-            if not begun:
-                self._waiting -= 1
+            self._waiting.leave(task)
+
+
+Task = asyncio.Task[object]
+
+
+class Waiting:
+    """Requests without an answer yet; each is cancelled after `limit_s` seconds, or a little later.
+
+    One timer looks after all of them: one for each would cost more than all else here.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._look_s = min(1.0, limit_s / 4)
+        self._since: dict[Task, float] = {}
+        """In the order in which they came, and so of their deadlines."""
+        self._overdue: set[Task] = set()
+        self._looking = False
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def enter(self) -> Task:
+        """The running task waits from now on."""
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None  # noqa: S101 - a request is served by one
+        self._since[task] = loop.time()
+        if not self._looking:
+            self._looking = True
+            loop.call_later(self._look_s, self._look, loop)
+        return task
+
+    def leave(self, task: Task) -> None:
+        """It has its answer, or has gone."""
+        self._since.pop(task, None)
+
+    def was_overdue(self, task: Task) -> bool:
+        """Whether it was cancelled from here; it goes on then."""
+        if task not in self._overdue:
+            return False
+        self._overdue.discard(task)
+        task.uncancel()
+        return True
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        latest = loop.time() - self._limit_s
+        for task in [task for task, since in self._since.items() if since <= latest]:
+            self.leave(task)
+            self._overdue.add(task)
+            task.cancel()
+        self._looking = bool(self._since)
+        if self._looking:
+            loop.call_later(self._look_s, self._look, loop)
 
 
 def _unavailable(code: str, detail: str) -> ASGIApp:

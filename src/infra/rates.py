@@ -20,7 +20,8 @@ from infra.security_settings import OFF
 from infra.settings import Settings, SettingsInvalid
 
 MOST_KEPT = 65_536
-STORE_TIMEOUT_S = 0.25
+STORE_TIMEOUT_S = 0.5
+STORE_CONNECTIONS = 16
 AWAY_S = 5.0
 """After a failure the store is left alone so long; each process counts for itself meanwhile."""
 
@@ -109,24 +110,43 @@ class Rates:
         }
         self._own = OwnMemory()
         self._shared = _shared(settings) if settings.rate_limits else None
+        self._few = asyncio.Semaphore(STORE_CONNECTIONS)
         self._away_until = 0.0
 
     async def hit(self, pace: Pace, who: str) -> Standing | None:
         """Count one; where that leaves `who`. None where this pace has no limit."""
         if (limit := self._limits.get(pace)) is None:
             return None
-        if self._shared is not None and time.monotonic() >= self._away_until:
+        shared = self._shared and await self._shared_hit(self._shared, limit, pace, who)
+        return shared or await _hit(self._own, limit, pace, who)
+
+    async def _shared_hit(
+        self, store: RedisStorage, limit: limits.RateLimitItem, pace: Pace, who: str
+    ) -> Standing | None:
+        """None while the store is away. Who waits for others has not waited for the store."""
+        async with self._few:
+            if self._is_away():
+                return None
             try:
                 async with asyncio.timeout(STORE_TIMEOUT_S):
-                    return await _hit(self._shared, limit, pace, who)
+                    return await _hit(store, limit, pace, who)
             except (StorageError, OSError, TimeoutError) as error:
-                self._away_until = time.monotonic() + AWAY_S
-                RATE_STORE_FAILED.inc()
-                log.warning(
-                    "RATE_LIMIT_STORE does not answer (%s): each process counts for itself",
-                    type(error.__cause__ or error).__name__,
-                )
-        return await _hit(self._own, limit, pace, who)
+                self._leave_alone(error)
+                return None
+
+    def _is_away(self) -> bool:
+        return time.monotonic() < self._away_until
+
+    def _leave_alone(self, error: Exception) -> None:
+        """Told once, though several may have waited."""
+        if self._is_away():
+            return
+        self._away_until = time.monotonic() + AWAY_S
+        RATE_STORE_FAILED.inc()
+        log.warning(
+            "RATE_LIMIT_STORE does not answer (%s): each process counts for itself",
+            type(error).__name__,
+        )
 
     async def aclose(self) -> None:
         """Let go of the store."""
