@@ -15,11 +15,10 @@ START_TIMEOUT_S = 10
 
 
 @contextmanager
-def serving(settings: Settings, port: int, log_level: str = "warning") -> Iterator[None]:
+def serving(settings: Settings, port: int) -> Iterator[None]:
     """uvicorn in a thread, until the end of the block."""
     app = create_app(settings, open_services(settings))
-    told = settings.model_copy(update={"log_level": log_level})
-    server = Server(configured(app, told, "127.0.0.1", port), app)
+    server = Server(configured(app, settings, "127.0.0.1", port), app)
     thread = Thread(target=server.run, name="uvicorn")
     thread.start()
     try:

@@ -99,6 +99,7 @@ async def test_a_stream_that_asks_for_all_gets_its_creators(
     [
         "SELECT count(*) FROM media_items",
         "SELECT count(*) FROM events",
+        "SELECT count(*) FROM personal",
         "SELECT count(*) FROM media_items m JOIN events e ON e.stream_id = m.id",
         "SELECT count(*) FROM ledger JOIN events USING (position)",
     ],

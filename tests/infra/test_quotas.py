@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -9,6 +11,7 @@ from domain.errors import QuotaExceeded, QuotaUsedUp, UploadRefused
 from domain.use_cases import Registration
 from infra.bootstrap import Services
 from infra.postgres.pool import Pool
+from infra.postgres.queries import sql
 from infra.settings import SettingsInvalid, load
 from tests import factories as f
 from tests.infra.conftest import OpenWith
@@ -42,6 +45,25 @@ async def test_sixteen_at_once_do_not_pass_a_quota_of_five(
         )
         await services.uploads.abandon(media_id, f.CREATOR, f.context())
         assert [await register(services) for _ in range(2)] == ["in", "QuotaUsedUp"]
+
+
+async def test_a_second_registration_waits_for_the_first_to_be_counted(
+    open_with: OpenWith,
+) -> None:
+    async with open_with(QUOTA_UPLOADING="1") as services:
+        assert services.uploads.quotas is not None
+        async with services.pool.acquire() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            reserve = sql("reserve_upload")
+            limits = (1, None, None, None, None)
+            await connection.fetch(reserve, f.MEDIA_ID, f.CREATOR, 1, timedelta(days=9), *limits)
+            second = asyncio.create_task(services.uploads.quotas.reserve(uuid4(), f.CREATOR, 1))
+            await asyncio.sleep(0.3)
+            assert not second.done(), "it does not count what is being counted"
+            await transaction.commit()
+        with pytest.raises(QuotaUsedUp):
+            await second
 
 
 async def test_the_same_request_again_is_no_second_item(open_with: OpenWith) -> None:
