@@ -1,7 +1,7 @@
 """The ASGI application: routes, pages, problems, and the services for as long as it runs."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from importlib.metadata import version
 
 from starlette.applications import Starlette
@@ -9,11 +9,14 @@ from starlette.applications import Starlette
 from api import pages
 from api.auth import Authenticator
 from api.live.hub import open_hub
-from api.observed import ObservedStarlette
+from api.observed import Observed
 from api.openapi import document
 from api.problems import HANDLERS
 from api.routes import OPERATIONS
+from api.security import secured
+from api.security_rates import Gate
 from infra.bootstrap import Services
+from infra.rates import Rates
 from infra.settings import Settings
 
 
@@ -22,20 +25,22 @@ def create_app(settings: Settings, services: AbstractAsyncContextManager[Service
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with services as opened, open_hub(opened) as hub:
+        async with services as opened, open_hub(opened) as hub, aclosing(rates):
             app.state.services = opened
             app.state.hub = hub
             yield
 
-    authenticator = Authenticator(settings)
+    authenticator, rates = Authenticator(settings), Rates(settings)
+    gate = Gate(rates)
     operations = tuple(each for each in OPERATIONS if settings.demo_sign_in or not each.demo)
-    app = ObservedStarlette(
+    app = Starlette(
         routes=[
-            *(operation.route(authenticator) for operation in operations),
+            *(operation.route(authenticator, gate) for operation in operations),
             *pages.routes(settings),
         ],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
     app.state.openapi = document(operations, version("codex-media"))
+    app.middleware_stack = Observed(secured(app.build_middleware_stack(), settings))
     return app

@@ -161,10 +161,13 @@ def _lines(events: list[EventOut]) -> str:
 
 async def _readable(call: Call) -> list[StoredEvent]:
     """The item's history, if the caller may read it; reading somebody else's is put on record."""
+    own = await call.services.reads.history(call.media_id, call.principal.subject)
+    if own and _owns(call, own):
+        return own
+    if not call.principal.reads_all_history:
+        raise AccessDenied(call.media_id)
     history = await call.services.store.load(call.media_id)
-    if history and _owns(call, history):
-        return history
-    if not history or not call.principal.reads_all_history:
+    if not history:
         raise AccessDenied(call.media_id)
     roles = "+".join(sorted(call.principal.roles))
     path, query = call.request.url.path, call.request.url.query

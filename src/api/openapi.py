@@ -91,11 +91,11 @@ def _responses(operation: Operation) -> dict[str, Any]:
 
 
 def _problem_statuses(operation: Operation) -> list[int]:
-    statuses = {500, 503, *operation.problems}
+    statuses = {429, 500, 503, *operation.problems}
     if operation.roles:
         statuses |= {401, 403}
     if operation.body:
-        statuses |= {413, 415, 422}
+        statuses |= {408, 413, 415, 422}
     if operation.query:
         statuses |= {422}
     return sorted(statuses)

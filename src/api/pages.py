@@ -27,6 +27,7 @@ MEDIA_TYPES = {
 }
 PAGES = {"/": "index.html", "/audit": "audit.html"}
 WORTH_PACKING_BYTES = 1024
+PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
 class File(NamedTuple):
@@ -85,9 +86,11 @@ def headers(settings: Settings) -> dict[str, str]:
         "cache-control": "no-cache",
         "content-security-policy": _policy(settings),
         "cross-origin-opener-policy": "same-origin",
+        "permissions-policy": PERMISSIONS,
         "referrer-policy": "same-origin",
         "vary": "accept-encoding",
         "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",  # For browsers that do not know `frame-ancestors`.
     }
 
 

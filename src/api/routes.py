@@ -21,6 +21,7 @@ from api.schemas import (
 from api.upload_schemas import RegisteredOut
 from gpu_worker.contract import Report
 from infra.figures.exposition import CONTENT_TYPE
+from infra.rates import Pace
 
 CREATORS = frozenset({Role.CREATOR})
 ERASERS = frozenset({Role.CREATOR, Role.ADMIN})
@@ -35,16 +36,17 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST", "/api/session", session.sign_in,
         "Sign in as anybody: local trials alone (`DEMO_SIGN_IN`)",
-        {200: SessionOut}, body=SignInRequest, problems=(403, 405), demo=True,
+        {200: SessionOut}, body=SignInRequest, problems=(403, 405), demo=True, changes_session=True,
+        pace=Pace.SIGN_INS,
     ),
     Operation(
         "DELETE", "/api/session", session.sign_out,
-        "Sign out: drop the session cookie", {204: None},
+        "Sign out: drop the session cookie", {204: None}, problems=(403,), changes_session=True,
     ),
     Operation(
         "POST", "/api/media", media.register_media,
         "Register a file; answers how to upload it, large ones in parts. Idempotency-Key honoured",
-        {201: RegisteredOut}, CREATORS, RegisterRequest,
+        {201: RegisteredOut}, CREATORS, RegisterRequest, pace=Pace.REGISTRATIONS,
         headers={"Idempotency-Key": "The same key and request name the same item again."},
     ),
     Operation(
@@ -121,7 +123,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST", "/api/transcoding/webhook", webhooks.worker_webhook,
         "The worker's signed callback (Standard Webhooks)",
-        {200: WebhookAck}, raw_body=Report, problems=(401, 413, 422), reserved=True,
+        {200: WebhookAck}, raw_body=Report, problems=(401, 408, 413, 422), reserved=True,
+        pace=Pace.WEBHOOKS,
         headers={
             "webhook-id": "Names the message; a second delivery changes nothing.",
             "webhook-timestamp": "Unix seconds, within five minutes.",
@@ -131,7 +134,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST", "/api/transcoding/webhook/{token}", webhooks.runpod_webhook,
         "RunPod's native webhook, by a token in its URL",
-        {200: WebhookAck}, problems=(401, 413), reserved=True,
+        {200: WebhookAck}, problems=(401, 408, 413), reserved=True, pace=Pace.WEBHOOKS,
     ),
     Operation(
         "GET", "/api/audit/events", audit.read_ledger,
