@@ -21,7 +21,6 @@ NO_LIFE_LEADS_THERE = {
     "mend_rows",
     "on_pages",
     "rebuild_items",
-    "rebuild_span",
     "rebuilt_otherwise",
     "stream_pages",
     # streams of status, and an answer that nothing changed: they change nothing
@@ -33,6 +32,8 @@ NO_LIFE_LEADS_THERE = {
     "act_for",
     # a message that an auditor asks for
     "find_evidence",
+    # of creators of another tier than most
+    "note_tier",
     # where quotas are set
     "reserve_upload",
     # tests
