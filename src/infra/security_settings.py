@@ -9,6 +9,7 @@ import limits
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 
 from domain.quotas import QuotaLimits
+from infra.addresses import on_this_machine
 
 OFF = "off"
 ANY_PROXY = "*"
@@ -146,6 +147,12 @@ class SecuritySettings(BaseModel):
     def allowed_origins(self) -> tuple[str, ...]:
         """The origins of `cors_origins`."""
         return tuple(self.cors_origins.split())
+
+    @property
+    def plain_origins(self) -> list[str]:
+        """Those of them whose pages come unencrypted, from another machine."""
+        plain = [each for each in self.allowed_origins if each.startswith("http:")]
+        return [each for each in plain if not on_this_machine(each)]
 
     @property
     def trusted_addresses(self) -> list[str]:

@@ -251,13 +251,8 @@ class Settings(SecuritySettings, ObservedSettings, ServiceSettings):
 
     @model_validator(mode="after")
     def _other_origins_are_as_safe(self) -> Self:
-        plain = [
-            origin
-            for origin in self.allowed_origins
-            if origin.startswith("http:") and not on_this_machine(origin)
-        ]
-        if plain and self.public_app_url.startswith("https:"):
-            raise ValueError(f"CORS_ORIGINS: pages of {plain[0]} come unencrypted; use https")
+        if self.plain_origins and self.public_app_url.startswith("https:"):
+            raise ValueError(f"CORS_ORIGINS: {self.plain_origins[0]} is not https")
         return self
 
 
