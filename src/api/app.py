@@ -29,13 +29,14 @@ def create_app(settings: Settings, services: AbstractAsyncContextManager[Service
 
     authenticator = Authenticator(settings)
     operations = tuple(each for each in OPERATIONS if settings.demo_sign_in or not each.demo)
+    description = document(operations, version("codex-media"))
     app = ObservedStarlette(
         routes=[
             *(operation.route(authenticator) for operation in operations),
-            *pages.routes(settings),
+            *pages.routes(settings, description),
         ],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
-    app.state.openapi = document(operations, version("codex-media"))
+    app.state.openapi = description
     return app
