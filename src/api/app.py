@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 from starlette.applications import Starlette
 
@@ -11,6 +13,7 @@ from api.auth import Authenticator
 from api.live.hub import open_hub
 from api.observed import ObservedStarlette
 from api.openapi import document
+from api.operations import Operation
 from api.problems import HANDLERS
 from api.routes import OPERATIONS
 from infra.bootstrap import Services
@@ -28,8 +31,7 @@ def create_app(settings: Settings, services: AbstractAsyncContextManager[Service
             yield
 
     authenticator = Authenticator(settings)
-    operations = tuple(each for each in OPERATIONS if settings.demo_sign_in or not each.demo)
-    description = document(operations, version("codex-media"))
+    operations, description = offered(demo=settings.demo_sign_in)
     app = ObservedStarlette(
         routes=[
             *(operation.route(authenticator) for operation in operations),
@@ -40,3 +42,10 @@ def create_app(settings: Settings, services: AbstractAsyncContextManager[Service
     )
     app.state.openapi = description
     return app
+
+
+@cache
+def offered(*, demo: bool) -> tuple[tuple[Operation, ...], dict[str, Any]]:
+    """The operations of a service, and their OpenAPI document: made once, for it takes its time."""
+    operations = tuple(each for each in OPERATIONS if demo or not each.demo)
+    return operations, document(operations, version("codex-media"))

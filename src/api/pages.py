@@ -68,17 +68,21 @@ def _file(body: bytes, media_type: str) -> File:
 def routes(settings: Settings, description: dict[str, Any]) -> list[Route]:
     """`/`, `/audit`, what those pages load from `/console/`, and the reference of `description`."""
     files, shared = load(), headers(settings)
-    pages = {path: files[name] for path, name in PAGES.items()}
-    for path, make in REFERENCE.items():
-        pages[path] = _file(make(description), MEDIA_TYPES[".html"])
+
+    @cache
+    def made(path: str) -> File:
+        return _file(REFERENCE[path](description), MEDIA_TYPES[".html"])
+
+    def find(path: str, below: str) -> File | None:
+        return made(path) if path in REFERENCE else files.get(PAGES.get(path, below))
 
     async def serve(request: Request) -> Response:
-        found = pages.get(request.url.path) or files.get(request.path_params.get("path", ""))
+        found = find(request.url.path, request.path_params.get("path", ""))
         if found is None:
             raise HTTPException(404, "There is no such file.")
         return _answer(request, found, shared)
 
-    paths = [*pages, "/console/{path:path}"]
+    paths = [*PAGES, *REFERENCE, "/console/{path:path}"]
     return [Route(path, serve, methods=["GET"], name=f"page {path}") for path in paths]
 
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from api.app import offered
 from infra.settings import Settings
 from tests.contract.run import Effort, run
 
@@ -17,3 +18,4 @@ def test_the_service_is_what_its_description_says(listening: Settings, tmp_path:
     if EXAMPLES or LIMIT_S:
         print(found.told)
     assert found.passed, found.told[-20_000:]
+    assert f"Tested: {len(offered(demo=False)[0])}" in found.told
