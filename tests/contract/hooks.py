@@ -21,6 +21,7 @@ SEEDS: dict[str, Any] = json.loads(Path(os.environ["CONTRACT_SEEDS"]).read_text(
 LIFE_S, STREAM_S = 3600, 1
 """How long a token lives; one that opens a stream, whose end is the stream's."""
 MAX_UPLOAD_BYTES = 64 * 1024
+PLAYLISTS = ["master.m3u8", "720p.m3u8", "preview/preview.m3u8", "none.m3u8"]
 
 
 @schemathesis.auth(cache_by_key=lambda case, _: case.operation.label, refresh_interval=None)
@@ -66,6 +67,8 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[s
     given = (path_parameters or {}).get(key)
     if isinstance(given, str) and zlib.crc32(given.encode("utf-8", "replace")) % 5:
         path_parameters[key] = _chosen(SEEDS[kind], given)
+        if kind == "play":
+            path_parameters["path"] = _chosen(PLAYLISTS, given)
     return path_parameters
 
 
