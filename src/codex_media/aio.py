@@ -12,7 +12,7 @@ from uuid import UUID
 
 import httpx
 
-from codex_media import calls
+from codex_media import calls, wire
 from codex_media import models as m
 from codex_media.calls import Call
 from codex_media.client import MediaClient
@@ -21,16 +21,6 @@ from codex_media.events import Lines, LiveEvent, Messages, ledger_event, live_ev
 from codex_media.following import AFTER_STREAM_S, PASSING, Watch
 from codex_media.retrying import Tries
 from codex_media.sending import send_beside
-from codex_media.wire import (
-    PATIENCE_S,
-    TIMEOUT,
-    headers,
-    outcome,
-    proxied,
-    request,
-    streaming,
-    unreachable,
-)
 
 T = TypeVar("T")
 
@@ -48,15 +38,15 @@ class AsyncMediaClient:
         base_url: str,
         token: str | None,
         *,
-        patience_s: float = PATIENCE_S,
+        patience_s: float = wire.PATIENCE_S,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._base_url, self._token = base_url, token
         self._http = httpx.AsyncClient(
             base_url=base_url,
-            headers=headers(token),
-            timeout=TIMEOUT,
-            trust_env=proxied(base_url),
+            headers=wire.headers(token),
+            timeout=wire.TIMEOUT,
+            trust_env=wire.proxied(base_url),
             transport=transport,
         )
         self._patience_s = patience_s
@@ -144,6 +134,10 @@ class AsyncMediaClient:
             await send_beside(renews, found.media.id, file, found.upload, sent)
         return await self.complete(found.media.id)
 
+    async def erase(self, media_id: UUID) -> m.Media:
+        """Erase the item for good."""
+        return await self.send(calls.erase(media_id))
+
     async def history(self, media_id: UUID) -> m.History:
         """The item's events."""
         return await self.send(calls.history(media_id))
@@ -220,6 +214,10 @@ class AsyncMediaClient:
         """The newest signed checkpoint (auditors)."""
         return await self.send(calls.checkpoint())
 
+    async def evidence(self, sha256: str) -> bytes:
+        """The message that an event rests on, as it came (auditors)."""
+        return await self.send(calls.evidence(sha256))
+
     async def bundle(self, out: Path) -> int:
         """Fetch what proves the history offline into `out` (auditors); its bytes.
 
@@ -265,12 +263,12 @@ class AsyncMediaClient:
                 await asyncio.sleep(pause_s)
                 continue
             if isinstance(what, httpx.Response):
-                return outcome(call, what)
-            raise unreachable(self._http.base_url, what) from None
+                return wire.outcome(call, what)
+            raise wire.unreachable(self._http.base_url, what) from None
 
     async def _try(self, call: Call[T]) -> httpx.Response | httpx.HTTPError:
         try:
-            answer = await self._http.send(request(self._http, call))
+            answer = await self._http.send(wire.request(self._http, call))
         except httpx.HTTPError as error:
             return error
         self._met = True
@@ -280,8 +278,8 @@ class AsyncMediaClient:
     async def _streamed(
         self, call: Call[None], limit_s: float = 3600.0
     ) -> AsyncIterator[httpx.Response]:
-        asked = request(self._http, call)
-        asked.extensions["timeout"] = streaming(limit_s)
+        asked = wire.request(self._http, call)
+        asked.extensions["timeout"] = wire.streaming(limit_s)
         try:
             answer = await self._http.send(asked, stream=True)
             try:

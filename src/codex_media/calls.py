@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import httpx
@@ -89,6 +90,11 @@ def complete(media_id: UUID) -> Call[m.Media]:
     return Call("complete_upload", "POST", path, _model(m.Media))
 
 
+def erase(media_id: UUID) -> Call[m.Media]:
+    """Erase an item for good. Said twice, it changes nothing more."""
+    return Call("erase_media", "DELETE", f"/api/media/{media_id}", _model(m.Media))
+
+
 def history(media_id: UUID) -> Call[m.History]:
     """An item's events."""
     return Call("read_history", "GET", f"/api/media/{media_id}/events", _model(m.History))
@@ -141,6 +147,12 @@ def checkpoint() -> Call[m.Checkpoint]:
     headers = {"accept": "application/json"}
     kind = _model(m.Checkpoint)
     return Call("read_checkpoint", "GET", "/api/audit/checkpoint", kind, headers=headers)
+
+
+def evidence(sha256: str) -> Call[bytes]:
+    """The raw message that an event rests on."""
+    path = f"/api/audit/evidence/{quote(sha256, safe='')}"
+    return Call("read_evidence", "GET", path, lambda answer: answer.content)
 
 
 def alive() -> Call[m.Health]:

@@ -12,23 +12,13 @@ from uuid import UUID
 
 import httpx
 
-from codex_media import calls, sending
+from codex_media import calls, sending, wire
 from codex_media import models as m
 from codex_media.calls import Call
 from codex_media.errors import CodexMediaError, ServiceUnreachable, refusal
 from codex_media.events import Lines, LiveEvent, Messages, ledger_event, live_event
 from codex_media.following import AFTER_STREAM_S, PASSING, Watch
 from codex_media.retrying import Tries
-from codex_media.wire import (
-    PATIENCE_S,
-    TIMEOUT,
-    headers,
-    outcome,
-    proxied,
-    request,
-    streaming,
-    unreachable,
-)
 
 T = TypeVar("T")
 
@@ -46,15 +36,15 @@ class MediaClient:
         base_url: str,
         token: str | None,
         *,
-        patience_s: float = PATIENCE_S,
+        patience_s: float = wire.PATIENCE_S,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._base_url, self._token = base_url, token
         self._http = httpx.Client(
             base_url=base_url,
-            headers=headers(token),
-            timeout=TIMEOUT,
-            trust_env=proxied(base_url),
+            headers=wire.headers(token),
+            timeout=wire.TIMEOUT,
+            trust_env=wire.proxied(base_url),
             transport=transport,
         )
         self._patience_s = patience_s
@@ -139,6 +129,10 @@ class MediaClient:
             sending.send(self, found.media.id, file, found.upload, sent)
         return self.complete(found.media.id)
 
+    def erase(self, media_id: UUID) -> m.Media:
+        """Erase the item for good."""
+        return self.send(calls.erase(media_id))
+
     def history(self, media_id: UUID) -> m.History:
         """The item's events."""
         return self.send(calls.history(media_id))
@@ -207,6 +201,10 @@ class MediaClient:
         """The newest signed checkpoint (auditors)."""
         return self.send(calls.checkpoint())
 
+    def evidence(self, sha256: str) -> bytes:
+        """The message that an event rests on, as it came (auditors)."""
+        return self.send(calls.evidence(sha256))
+
     def bundle(self, out: Path) -> int:
         """Fetch what proves the history offline into `out` (auditors); its bytes.
 
@@ -251,12 +249,12 @@ class MediaClient:
                 time.sleep(pause_s)
                 continue
             if isinstance(what, httpx.Response):
-                return outcome(call, what)
-            raise unreachable(self._http.base_url, what) from None
+                return wire.outcome(call, what)
+            raise wire.unreachable(self._http.base_url, what) from None
 
     def _try(self, call: Call[T]) -> httpx.Response | httpx.HTTPError:
         try:
-            answer = self._http.send(request(self._http, call))
+            answer = self._http.send(wire.request(self._http, call))
         except httpx.HTTPError as error:
             return error
         self._met = True
@@ -264,8 +262,8 @@ class MediaClient:
 
     @contextmanager
     def _streamed(self, call: Call[None], limit_s: float = 3600.0) -> Iterator[httpx.Response]:
-        asked = request(self._http, call)
-        asked.extensions["timeout"] = streaming(limit_s)
+        asked = wire.request(self._http, call)
+        asked.extensions["timeout"] = wire.streaming(limit_s)
         try:
             answer = self._http.send(asked, stream=True)
             try:

@@ -129,6 +129,7 @@ BY_CODE: dict[str, type[ServiceRefused]] = {
     "invalid_state": InvalidState,
     "method_not_allowed": InvalidRequest,
     "no_checkpoint": NotFound,
+    "no_evidence": NotFound,
     "not_acceptable": InvalidRequest,
     "not_found": NotFound,
     "refused": InvalidState,

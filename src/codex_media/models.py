@@ -32,9 +32,10 @@ class Status(StrEnum):
     TRANSCODING = "transcoding"
     READY = "ready"
     FAILED = "failed"
+    ERASED = "erased"
 
 
-FINAL = frozenset({Status.READY, Status.FAILED})
+FINAL = frozenset({Status.READY, Status.FAILED, Status.ERASED})
 """Where an item stays until somebody acts."""
 
 
@@ -118,7 +119,8 @@ class Media(Model):
     id: UUID
     status: Open[Status]
     media_type: str
-    file_name: str
+    file_name: str | None
+    """None once the item was erased."""
     content_type: str
     size: int
     error: ItemError | None
@@ -169,6 +171,13 @@ class MediaStatus(Model):
         return self.status in FINAL
 
 
+class Personal(Model):
+    """What an event commits to of what it says of a person."""
+
+    salt: str
+    fields: dict[str, JsonValue]
+
+
 class Event(Model):
     """One event of an item's history, with its place in the hash chain."""
 
@@ -177,6 +186,7 @@ class Event(Model):
     type: str
     schema_version: int
     payload: JsonValue
+    personal: Personal | None = None
     actor: str
     correlation_id: UUID
     causation_id: UUID | None

@@ -124,6 +124,14 @@ async def test_a_foreign_item_costs_the_same_statements_as_a_missing_one(
     assert asked[Which.OWNERS] == asked[Which.MISSING] != []
 
 
+async def test_the_events_of_a_foreign_item_are_not_even_read(callers: Callers) -> None:
+    media_id = (await callers.owner.register()).media.id
+    load = callers.owner.service.services.store.load
+
+    assert await load(media_id, callers.other.creator) == []
+    assert await load(media_id, callers.owner.creator) == await load(media_id) != []
+
+
 @pytest.fixture
 def statements(service: Service) -> Iterator[Statements]:
     """Listens at every connection of the service's pool."""

@@ -27,6 +27,7 @@ from codex_media import (
     InvalidState,
     KeyReused,
     MediaClient,
+    NotFound,
     ServiceFailed,
     ServiceUnreachable,
     Status,
@@ -101,6 +102,7 @@ PAIRS: dict[type[BaseModel], type[BaseModel]] = {
     models.MediaPage: schemas.MediaPage,
     models.Progress: schemas.ProgressOut,
     models.MediaStatus: schemas.StatusOut,
+    models.Personal: schemas.PersonalOut,
     models.Event: schemas.EventOut,
     models.History: schemas.HistoryOut,
     models.Loudness: schemas.LoudnessOut,
@@ -228,6 +230,8 @@ async def test_a_failed_item_is_tried_again_and_an_upload_given_up(
     waiting = (await client.register(*FILM)).media.id
     found = await client.abandon(waiting)
     assert (found.status, found.error and found.error.code) == ("failed", "upload_expired")
+    assert (await client.erase(waiting)).status is Status.ERASED
+    assert (await client.erase(waiting)).file_name is None
 
 
 @shared
@@ -256,6 +260,9 @@ async def test_an_auditor_reads_ledger_checkpoint_and_bundle(
         checkpoint = await auditor.checkpoint()
         own = [each async for each in auditor.ledger() if each.media_id == media_id]
         size = await auditor.bundle(tmp_path / "bundle.zip")
+
+        with pytest.raises(NotFound):
+            await auditor.evidence("0" * 64)
 
     assert checkpoint.size >= own[-1].seq
     assert [each.event.type for each in own] == ["media.registered"]

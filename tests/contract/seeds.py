@@ -44,9 +44,7 @@ async def seeded(settings: Settings, count: int) -> str:
             "items": [each["id"] for items in found for each in items if "id" in each],
             "retried": [each["id"] for items in found for each in items if each.get("retried")],
             "reports": [each["report"] for items in found for each in items if "report" in each],
-            "play": [
-                _capability(settings, each["id"], "play") for items in found for each in items
-            ],
+            "play": [_capability(settings, items[2]["id"], "play") for items in found],
             "webhook": [_capability(settings, items[3]["id"], "webhook") for items in found],
             "webhookSecret": settings.webhook_keys[0],
             "jwtSecret": settings.jwt_secret.get_secret_value() if settings.jwt_secret else "",
