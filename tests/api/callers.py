@@ -84,6 +84,8 @@ class Items:
             return str(uuid4())
         if which is Which.MALFORMED:
             return "no-uuid"
+        if which is Which.FOREIGN:  # Who may have it does not depend on its state.
+            state = State.UPLOADING
         if anew or (which, state) not in self._kept:
             self._kept[which, state] = await self._made(which, state)
         return str(self._kept[which, state])

@@ -13,7 +13,7 @@ from botocore.client import BaseClient
 from api.operations import Operation
 from api.routes import OPERATIONS
 from tests import access
-from tests.access import By, Case, Which, Who
+from tests.access import By, Case, State, Which, Who
 from tests.api.callers import Callers, Items
 from tests.api.service import Service
 from tests.api.studio import Studio
@@ -115,7 +115,7 @@ async def test_a_foreign_item_costs_the_same_statements_as_a_missing_one(
     items = Items(callers)
     asked = {}
     for which in (Which.OWNERS, Which.MISSING):
-        named = await items.named(which, case.state, anew=False)
+        named = await items.named(which, State.UPLOADING, anew=False)
         statements.seen.clear()
         other = callers.credentials(Who.OTHER, By.BEARER)
         await callers.call(operation, case, named, other, operation.method)

@@ -8,7 +8,7 @@ from infra.settings import Settings
 from tests.contract.run import Effort, run
 
 EXAMPLES, LIMIT_S = os.environ.get("CONTRACT_EXAMPLES"), os.environ.get("CONTRACT_LIMIT_S")
-SMALL = Effort(2, phases="examples,fuzzing,stateful", seed=7)
+SMALL = Effort(1, phases="fuzzing,stateful", seed=7)
 LONG = Effort(int(EXAMPLES or 100), int(LIMIT_S) if LIMIT_S else None, seeds=6)
 
 
