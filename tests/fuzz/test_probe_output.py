@@ -42,7 +42,8 @@ def test_what_ffprobe_prints_is_understood_or_refused(told: str | bytes) -> None
     if found.video:
         figures += [found.video.start_seconds, found.video.end_seconds]
         assert found.video.rotation_degrees in {0, 90, 180, 270}
-        assert found.video.display.width >= 1
+        if found.video.coded.short_side >= 1:  # `plan` refuses the others.
+            assert found.video.display.short_side >= 1
     if found.audio:
         figures.append(found.audio.end_seconds)
     assert all(math.isfinite(each) for each in figures if each is not None)
