@@ -41,9 +41,9 @@ WITH template AS (
     FROM (
         SELECT ROW(0, b.id, {version}, gen_random_uuid(), t.type, t.schema_version,
             replace(replace(t.payload::text, '{template}', b.id::text), t.commitment,
-                coalesce(encode(sha256(convert_to(format(
+                CASE WHEN t.salt IS NULL THEN t.commitment ELSE encode(sha256(convert_to(format(
                     E'codex-media.personal.v1\\n%s\\n%s', encode(t.salt, 'hex'),
-                    replace(t.fields, '{template}', b.id::text)), 'UTF8')), 'hex'), '-'))::json,
+                    replace(t.fields, '{template}', b.id::text)), 'UTF8')), 'hex') END)::json,
             t.actor, t.correlation_id,
             NULL, t.traceparent, NULL, t.occurred_at, t.recorded_at, b.hash, '')::events AS e
         FROM born b CROSS JOIN template t

@@ -20,7 +20,7 @@ START_TIMEOUT_S = 30.0
 
 def environ_of(dsn: str, **more: str) -> dict[str, str]:
     """The variables of a service on this database; bucket and RunPod are away."""
-    return ENVIRON | {"DATABASE_URL": dsn, "LOG_LEVEL": "WARNING"} | more
+    return ENVIRON | {"DATABASE_URL": dsn, "LOG_LEVEL": "WARNING", "RATE_LIMITS": "false"} | more
 
 
 def bearer(environ: Mapping[str, str], creator: str) -> dict[str, str]:

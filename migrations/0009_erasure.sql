@@ -137,12 +137,14 @@ SELECT
         WHEN 'media.erased' THEN 'erased'
     END AS status,
     born."mediaType" AS media_type,
-    named."fileName" AS file_name,
+    CASE WHEN s.moved_by <> 'media.erased'
+        THEN coalesce(born."fileName", named.fields->>'fileName') END AS file_name,
     born."contentType" AS content_type,
     born."declaredSize" AS declared_size,
-    (s.uploaded->>'size')::bigint AS size,
-    s.uploaded->>'etag' AS etag,
-    named."inputKey" AS r2_key,
+    CASE WHEN s.moved_by <> 'media.erased' THEN (s.uploaded->>'size')::bigint END AS size,
+    CASE WHEN s.moved_by <> 'media.erased' THEN s.uploaded->>'etag' END AS etag,
+    CASE WHEN s.moved_by <> 'media.erased'
+        THEN coalesce(born."inputKey", named.fields->>'inputKey') END AS r2_key,
     made."hlsMasterPlaylistKey" AS hls_master_playlist_key,
     made."hlsPreviewKey" AS hls_preview_key,
     made."thumbnailKey" AS thumbnail_key,
@@ -181,15 +183,12 @@ FROM (
         (array_agg(recorded_at ORDER BY version DESC))[1] AS updated_at,
         (array_agg(payload ORDER BY version DESC)
             FILTER (WHERE type = 'media.registered'))[1] AS registered,
-        (array_agg(CASE WHEN type = 'media.erased' THEN NULL ELSE payload END
-            ORDER BY version DESC)
-            FILTER (WHERE type IN ('media.upload_completed', 'media.erased')))[1] AS uploaded,
+        (array_agg(payload ORDER BY version DESC)
+            FILTER (WHERE type = 'media.upload_completed'))[1] AS uploaded,
         (array_agg(payload ORDER BY version DESC)
             FILTER (WHERE type = 'media.transcoding_requested'))[1] AS requested,
-        (array_agg(CASE WHEN type = 'media.erased' THEN NULL ELSE payload END
-            ORDER BY version DESC)
-            FILTER (WHERE type IN ('media.transcoding_completed', 'media.erased')))[1]
-            AS completed,
+        (array_agg(payload ORDER BY version DESC)
+            FILTER (WHERE type = 'media.transcoding_completed'))[1] AS completed,
         (array_agg(payload ORDER BY version DESC)
             FILTER (WHERE type = 'media.transcoding_failed'))[1] AS failure,
         (array_agg(version ORDER BY version DESC)
@@ -210,15 +209,13 @@ FROM (
     GROUP BY stream_id
 ) AS s
 CROSS JOIN LATERAL json_to_record(s.registered) AS born (
-    "creatorId" text, "mediaType" text, "contentType" text, "declaredSize" bigint,
-    "uploadDeadline" timestamptz, "fileName" text)
-CROSS JOIN LATERAL json_to_record(CASE
-    WHEN s.moved_by = 'media.erased' THEN '{}'
-    WHEN born."fileName" IS NOT NULL THEN s.registered
-    ELSE coalesce((SELECT p.fields FROM personal p
-        WHERE p.stream_id = s.stream_id AND p.version = 1), '{}')
-    END) AS named ("fileName" text, "inputKey" text)
-CROSS JOIN LATERAL json_to_record(coalesce(s.completed, '{}')) AS made (
+    "creatorId" text, "mediaType" text, "fileName" text, "contentType" text,
+    "declaredSize" bigint, "inputKey" text, "uploadDeadline" timestamptz)
+LEFT JOIN LATERAL (
+    SELECT p.fields FROM personal p WHERE p.stream_id = s.stream_id AND p.version = 1 OFFSET 0
+) AS named ON true
+CROSS JOIN LATERAL json_to_record(CASE WHEN s.moved_by = 'media.erased' THEN '{}'
+    ELSE coalesce(s.completed, '{}') END) AS made (
     "hlsMasterPlaylistKey" text, "hlsPreviewKey" text, "thumbnailKey" text, "waveformKey" text,
     "durationSeconds" double precision, width integer, height integer, encoder text,
     "encoderNote" text);

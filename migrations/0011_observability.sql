@@ -1,5 +1,5 @@
 -- what attempts came to, and what they cost, summed up; and creators' tiers, by which that is told
--- depends: 0008_part_uploads
+-- depends: 0010_security
 
 -- migrate: apply
 

@@ -125,8 +125,7 @@ def name(operation: Operation, case: Case) -> str:
 
 def column(operation: Operation, case: Case, who: Who, which: Which, by: By) -> str:
     """Where the table says what such a call is answered with."""
-    unsafe = operation.method not in SAFE_METHODS and bool(operation.roles)
-    if by is By.BARE_COOKIE and who is not Who.NOBODY and unsafe:
+    if by is By.BARE_COOKIE and who is not Who.NOBODY and _looks_at_origin(operation):
         return "cookie without our Origin"
     if who in {Who.NOBODY, Who.EXPIRED, Who.WRONG_AUDIENCE}:
         return "no valid token"
@@ -152,8 +151,12 @@ def _cells(operation: Operation, case: Case) -> Iterator[str]:
         theirs = case.success if case.state is None or role in case.theirs else DENIED
         yield _for(operation, case, role, theirs)
         yield _for(operation, case, role, DENIED) if case.state else NONE
-    guarded = operation.roles and operation.method not in SAFE_METHODS
-    yield "403 foreign_origin" if guarded else NONE
+    yield "403 foreign_origin" if _looks_at_origin(operation) else NONE
+
+
+def _looks_at_origin(operation: Operation) -> bool:
+    guarded = bool(operation.roles) or (operation.changes_session and not operation.demo)
+    return guarded and operation.method not in SAFE_METHODS
 
 
 def _for(operation: Operation, case: Case, role: Role, otherwise: str) -> str:

@@ -26,6 +26,7 @@ from infra.embedded.supervisor import Supervisor
 from infra.postgres.migrations import migrate
 from infra.postgres.pool import Pool, open_pool
 from infra.settings import Settings, load
+from tests.bucket_rights import identities
 
 PUBLIC_URL = "http://service.test"
 TEMPLATE = "template_codex_media"
@@ -125,12 +126,19 @@ def bucket(s3_endpoint: str) -> str:
 
 
 SEAWEED_KEYS = BucketKeys("ourkey", "oursecret")
+WORKER_KEYS = BucketKeys("workerkey", "workersecret")
+SERVICE_KEYS = BucketKeys("servicekey", "servicesecret")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def seaweed(supervisor: Supervisor) -> ObjectStore:
-    """A second S3 server, which checks signatures; its keys are `SEAWEED_KEYS`."""
-    return await start_object_store(supervisor, SEAWEED_KEYS, "codex-media")
+    """A second S3 server, which checks signatures; `SEAWEED_KEYS` may do everything there."""
+    worker, service = (
+        {"accessKey": keys.access_key_id, "secretKey": keys.secret_access_key}
+        for keys in (WORKER_KEYS, SERVICE_KEYS)
+    )
+    others = identities(worker, service)
+    return await start_object_store(supervisor, SEAWEED_KEYS, "codex-media", others)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,9 @@ from infra.figures.process import COUNTS
 from infra.postgres.migrations import MIGRATIONS
 from infra.settings import Settings
 from tests import access
+from tests.bucket_rights import identities_text, policy_text
 from tests.failures import PAGE, failures
+from tests.rights import CALLS, RIGHTS
 
 ROOT = Path(__file__).parents[1]
 LIMITS = {
@@ -123,6 +125,17 @@ def migrations() -> str:
     return _table(("migration", "what it brings"), rows)
 
 
+def database_rights() -> str:
+    """What the service's role may do to each table."""
+    rows = (
+        (f"`{table}`", ", ".join(right.words), right.why)
+        for table, right in RIGHTS.items()
+        if not table.startswith("_")
+    )
+    calls = ((f"`{name}()`", "EXECUTE", why) for name, why in CALLS.items())
+    return _table(("table or function", "may", "what it is"), (*rows, *calls))
+
+
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
@@ -143,6 +156,9 @@ BLOCKS: dict[str, tuple[Path, Callable[[], str]]] = {
     "metrics": (ROOT / "docs/observability.md", metrics),
     "failures": (PAGE, failures),
     "migrations": (ROOT / "docs/upgrade.md", migrations),
+    "database-rights": (ROOT / "docs/security.md", database_rights),
+    "bucket-identities": (ROOT / "docs/security.md", identities_text),
+    "bucket-policy": (ROOT / "docs/security.md", policy_text),
 }
 """Where each part stands and what makes it."""
 

@@ -1,7 +1,7 @@
 """The ASGI application: routes, pages, problems, and the services for as long as it runs."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -11,12 +11,15 @@ from starlette.applications import Starlette
 from api import pages
 from api.auth import Authenticator
 from api.live.hub import open_hub
-from api.observed import ObservedStarlette
+from api.observed import Observed
 from api.openapi import document
 from api.operations import Operation
 from api.problems import HANDLERS
 from api.routes import OPERATIONS
+from api.security import secured
+from api.security_rates import Gate
 from infra.bootstrap import Services
+from infra.rates import Rates
 from infra.settings import Settings
 
 
@@ -25,22 +28,24 @@ def create_app(settings: Settings, services: AbstractAsyncContextManager[Service
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with services as opened, open_hub(opened) as hub:
+        async with services as opened, open_hub(opened) as hub, aclosing(rates):
             app.state.services = opened
             app.state.hub = hub
             yield
 
-    authenticator = Authenticator(settings)
+    authenticator, rates = Authenticator(settings), Rates(settings)
+    gate = Gate(rates)
     operations, description = offered(demo=settings.demo_sign_in)
-    app = ObservedStarlette(
+    app = Starlette(
         routes=[
-            *(operation.route(authenticator) for operation in operations),
+            *(operation.route(authenticator, gate) for operation in operations),
             *pages.routes(settings, description),
         ],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
     app.state.openapi = description
+    app.middleware_stack = Observed(secured(app.build_middleware_stack(), settings))
     return app
 
 

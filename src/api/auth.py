@@ -61,6 +61,8 @@ class Authenticator:
             if settings.jwks_url
             else None
         )
+        origins = (settings.public_app_url, *settings.allowed_origins)
+        self._origins = frozenset(map(_origin, origins))
         self._verified = Verified[Principal]()
 
     async def principal(self, request: Request) -> Principal:
@@ -68,7 +70,8 @@ class Authenticator:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             token = request.cookies.get(COOKIE, "")
-            self._check_origin(request, token)
+            if token:
+                self.check_origin(request)
         if not token:
             raise _unauthenticated("Send a token as `Authorization: Bearer …`.")
         token = token.strip()
@@ -77,11 +80,14 @@ class Authenticator:
         caller = _principal(await self._claims(token), self._settings.known_tiers)
         return self._verified.keep(token, caller, caller.expires_at)
 
-    def _check_origin(self, request: Request, token: str) -> None:
-        # Browsers attach cookies to other sites' requests; a Bearer header nobody attaches unasked.
-        if not token or request.method in SAFE_METHODS:
+    def check_origin(self, request: Request) -> None:
+        """403 for a change that comes with a cookie, and from pages that are not of our origins.
+
+        Browsers attach cookies to other sites' requests; a Bearer header nobody attaches unasked.
+        """
+        if request.method in SAFE_METHODS:
             return
-        if _origin(request.headers.get("origin", "")) != _origin(self._settings.public_app_url):
+        if _origin(request.headers.get("origin", "")) not in self._origins:
             raise ApiError(403, "foreign_origin", "This request does not come from our own pages.")
 
     async def _claims(self, token: str) -> dict[str, Any]:

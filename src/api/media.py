@@ -159,12 +159,13 @@ def _lines(events: list[EventOut]) -> str:
 
 async def _readable(call: Call) -> list[StoredEvent]:
     """The item's history, if the caller may read it; reading somebody else's is put on record."""
-    reads_all = call.principal.reads_all_history
-    owner = None if reads_all else call.principal.subject
-    history = await call.services.store.load(call.media_id, owner)
-    if history and _owns(call, history):
-        return history
-    if not history or not reads_all:
+    own = await call.services.reads.history(call.media_id, call.principal.subject)
+    if own and _owns(call, own):
+        return own
+    if not call.principal.reads_all_history:
+        raise AccessDenied(call.media_id)
+    history = await call.services.store.load(call.media_id)
+    if not history:
         raise AccessDenied(call.media_id)
     roles = "+".join(sorted(call.principal.roles))
     path, query = call.request.url.path, call.request.url.query

@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Iterable
 
-from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,14 +28,6 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 access = logging.getLogger("api.access")
 log = logging.getLogger(__name__)
-
-
-class ObservedStarlette(Starlette):
-    """An application whose every request is observed."""
-
-    def build_middleware_stack(self) -> ASGIApp:
-        """Starlette's layers, and ours around them."""
-        return Observed(super().build_middleware_stack())
 
 
 class Observed:

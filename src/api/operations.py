@@ -10,15 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api.auth import SAFE_METHODS, Authenticator, Principal, Role
+from api.auth import COOKIE, SAFE_METHODS, Authenticator, Principal, Role
 from api.negotiation import best
 from api.parameters import Parameter
 from api.problems import ApiError
+from api.security_rates import Gate
 from domain.errors import AccessDenied
 from domain.events import Context
 from gpu_worker.contract_logs import bind
 from infra.bootstrap import Services
 from infra.fault_points import reach
+from infra.rates import Pace
 
 MAX_BODY_BYTES = 64 * 1024
 JSON = "application/json"
@@ -91,20 +93,29 @@ class Operation:
     the probe that decides whether they reach us."""
     demo: bool = False
     """Whether it is there only with DEMO_SIGN_IN."""
+    changes_session: bool = False
+    """Whether it changes what the session cookie says, though nobody needs to be signed in."""
 
-    def route(self, authenticator: Authenticator) -> Route:
+    pace: Pace | None = None
+    """What limits how often it is called, where that is not simply a read or a change."""
+
+    def route(self, authenticator: Authenticator, gate: Gate) -> Route:
         """The Starlette route that authenticates, authorises, parses, and only then calls."""
+        pace = self.pace or self._pace()
 
         async def serve(request: Request) -> Response:
             if (media_id := _media_id(request)) is not None:
                 bind(media_id=media_id)
-            caller = await self._authorised(request, authenticator)
+            caller = await self._authorised(request, authenticator, gate)
+            told = await gate.admit(pace, request, caller and caller.subject)
             media_type = self._negotiated(request)
             if self.streamed is not None and request.method == "HEAD":
                 return Response(headers=self.streamed, media_type=media_type)
             body = await self._parsed(request)
             call = Call(request, self._services(request), caller, body, media_type)
             response = await self.endpoint(call)
+            if self.method not in SAFE_METHODS:
+                response.headers.update(told)
             reach("answer", self.endpoint.__name__)
             return response
 
@@ -114,10 +125,24 @@ class Operation:
         services: Services = request.app.state.services
         return (self.reserved and services.reserved) or services
 
-    async def _authorised(self, request: Request, authenticator: Authenticator) -> Principal | None:
+    def _pace(self) -> Pace:
+        if not self.roles:
+            return Pace.ANONYMOUS
+        return Pace.READS if self.method in SAFE_METHODS else Pace.WRITES
+
+    async def _authorised(
+        self, request: Request, authenticator: Authenticator, gate: Gate
+    ) -> Principal | None:
+        if self.changes_session and COOKIE in request.cookies:
+            authenticator.check_origin(request)
         if not self.roles:
             return None
-        caller = await authenticator.principal(request)
+        try:
+            caller = await authenticator.principal(request)
+        except ApiError as error:
+            if error.status == 401:
+                await gate.admit(Pace.SIGN_INS, request, None)
+            raise
         if not caller.roles & self.roles:
             needed = " or ".join(sorted(self.roles))
             raise ApiError(403, "role_required", f"This call needs the role {needed}.")
@@ -144,7 +169,8 @@ class Operation:
     @property
     def codes(self) -> frozenset[str]:
         """Every problem that a call of it can be answered with."""
-        found = {"internal_error", "unavailable", *self.problems}
+        found = {"internal_error", "unavailable", "overloaded", "deadline_exceeded"}
+        found |= {"rate_limited", *self.problems}
         if self.roles:
             found |= {"unauthenticated", "role_required", "not_acceptable"}
         if self.roles and self.method not in SAFE_METHODS:
@@ -155,9 +181,10 @@ class Operation:
             found |= {"invalid_request"}
         if self.body:
             found |= {"body_incomplete", "body_too_large", "invalid_request"}
-            found |= {"unsupported_media_type"}
+            found |= {"unsupported_media_type", "body_timeout"}
         if self.raw_body:
             found |= {"body_incomplete", "body_too_large", "invalid_request", "unauthenticated"}
+            found |= {"body_timeout"}
         return frozenset(found)
 
 

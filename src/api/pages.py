@@ -34,6 +34,7 @@ REFERENCE: dict[str, Callable[[dict[str, Any]], bytes]] = {
 }
 """Pages that are made of the API's description."""
 WORTH_PACKING_BYTES = 1024
+PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
 class File(NamedTuple):
@@ -102,9 +103,11 @@ def headers(settings: Settings) -> dict[str, str]:
         "cache-control": "no-cache",
         "content-security-policy": _policy(settings),
         "cross-origin-opener-policy": "same-origin",
+        "permissions-policy": PERMISSIONS,
         "referrer-policy": "same-origin",
         "vary": "accept-encoding",
         "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",  # For browsers that do not know `frame-ancestors`.
     }
 
 

@@ -28,7 +28,12 @@ VTT = "text/vtt"
 MAX_EXTRAS_BYTES = 64 * 1024
 _PATH = re.compile(r"(?:preview/)?[A-Za-z0-9_-]+\.m3u8|storyboard\.vtt")
 logger = logging.getLogger(__name__)
-HEADERS = {"access-control-allow-origin": "*", "cache-control": "private, max-age=60"}
+HEADERS = {
+    "access-control-allow-origin": "*",
+    "cache-control": "private, max-age=60",
+    # A `<video>` of any page that was given the URL loads it.
+    "cross-origin-resource-policy": "cross-origin",
+}
 
 
 async def read_playback(call: Call) -> Response:

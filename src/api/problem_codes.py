@@ -49,6 +49,11 @@ CATALOGUE: dict[str, ProblemKind] = {
         "Signing in as anybody is for local trials alone.",
         "Take a token from your identity provider.",
     ),
+    "quota_exceeded": ProblemKind(
+        403,
+        "The creator has as many files, or as many bytes, as one may have.",
+        "Erase what is not needed any more, or ask the operator for more.",
+    ),
     "no_checkpoint": ProblemKind(
         404, "No event is sealed yet.", "See that `codex-media work` runs; ask again."
     ),
@@ -70,6 +75,9 @@ CATALOGUE: dict[str, ProblemKind] = {
         406,
         "The call answers in none of the media types that `Accept` names.",
         "Accept one that the answer's text names, or `*/*`.",
+    ),
+    "body_timeout": ProblemKind(
+        408, "The request's body did not arrive in time.", "Send it again, faster."
     ),
     "conflict": ProblemKind(
         409, "The item was changed at the same moment, again and again.", "Send it again."
@@ -113,6 +121,16 @@ CATALOGUE: dict[str, ProblemKind] = {
     "upload_refused": ProblemKind(
         422, "A file of this size or type is not taken.", "Upload another export of it."
     ),
+    "quota_used_up": ProblemKind(
+        429,
+        "The creator has as much under way as one may have at a time.",
+        "Finish or give up uploads, or wait as long as `Retry-After` says.",
+    ),
+    "rate_limited": ProblemKind(
+        429,
+        "The caller asked more often than one may.",
+        "Wait as long as `Retry-After` says. `RateLimit` tells how much is left.",
+    ),
     "too_many_streams": ProblemKind(
         429,
         "The creator has as many event streams open as one may have.",
@@ -120,6 +138,14 @@ CATALOGUE: dict[str, ProblemKind] = {
     ),
     "internal_error": ProblemKind(
         500, "A bug on our side; it was logged.", "Tell the operator when it was, and what for."
+    ),
+    "deadline_exceeded": ProblemKind(
+        503,
+        "It took longer than a request may. It may have happened.",
+        "Look whether it happened; send it again if not.",
+    ),
+    "overloaded": ProblemKind(
+        503, "This process has as many requests as it takes.", "Wait a second, and send it again."
     ),
     "streams_full": ProblemKind(
         503,

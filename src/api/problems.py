@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem details: the one table from refusals to HTTP statuses."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -45,10 +46,17 @@ class ApiError(Exception):
     """A refusal that arises in the HTTP layer itself."""
 
     def __init__(
-        self, status: int, code: str, detail: str, retry_after_s: int | None = None, **extra: Any
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        retry_after_s: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,
     ) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+        self.headers = headers or {}
         self.status = status
         self.code = code
         self.detail = detail
@@ -69,6 +77,8 @@ STATUSES: dict[type[e.DomainError], Mapped] = {
     e.TranscodingRunning: Mapped(409),
     e.InvalidTransition: Mapped(409),
     e.UploadRefused: Mapped(422),
+    e.QuotaExceeded: Mapped(403),
+    e.QuotaUsedUp: Mapped(429),
     e.UploadMissing: Mapped(409),
     e.UploadMismatch: Mapped(422),
     e.IdempotencyKeyReused: Mapped(422),
@@ -77,6 +87,8 @@ STATUSES: dict[type[e.DomainError], Mapped] = {
 """Refusals of the domain. A kind that is not here answers as the nearest kind above it."""
 
 SPECIFIC_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+NAMED_HEADERS = {401: {"www-authenticate": "Bearer"}, 408: {"connection": "close"}}
+"""What RFC 9110 (15.5.2, 15.5.9) wants beside a status."""
 
 
 def problem(
@@ -99,7 +111,8 @@ def problem(
 async def on_domain_error(_: Request, error: Exception) -> Response:
     """A refused command."""
     mapped = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
-    headers = {"retry-after": "1"} if mapped.retry_after else None
+    wait_s = getattr(error, "retry_after_s", None) or (1 if mapped.retry_after else None)
+    headers = None if wait_s is None else {"retry-after": str(wait_s)}
     code = error.code if isinstance(error, e.DomainError) else "refused"
     return problem(mapped.status, code, str(error), headers)
 
@@ -107,7 +120,7 @@ async def on_domain_error(_: Request, error: Exception) -> Response:
 async def on_api_error(_: Request, error: Exception) -> Response:
     """A request that the HTTP layer refuses."""
     assert isinstance(error, ApiError)  # noqa: S101 - registered for this class alone
-    headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
+    headers = {**error.headers, **NAMED_HEADERS.get(error.status, {})}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)
     return problem(error.status, error.code, error.detail, headers, **error.extra)

@@ -24,6 +24,7 @@ from api.schemas import (
 from api.upload_schemas import RegisteredOut
 from gpu_worker.contract import Report
 from infra.figures.exposition import CONTENT_TYPE
+from infra.rates import Pace
 
 CREATORS = frozenset({Role.CREATOR})
 ERASERS = frozenset({Role.CREATOR, Role.ADMIN})
@@ -38,19 +39,24 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "POST", "/api/session", session.sign_in,
         "Sign in as anybody: local trials alone (`DEMO_SIGN_IN`)",
-        {200: SessionOut}, body=SignInRequest, returns=(p.SET_COOKIE,),
+        {200: SessionOut}, body=SignInRequest, returns=(p.SET_COOKIE,), pace=Pace.SIGN_INS,
         problems=("foreign_origin", "sign_in_off", "method_not_allowed"), demo=True,
+        changes_session=True,
     ),
     Operation(
         "DELETE", "/api/session", session.sign_out,
         "Sign out: drop the session cookie", {204: None}, returns=(p.SET_COOKIE,),
+        problems=("foreign_origin",), changes_session=True,
     ),
     Operation(
         "POST", "/api/media", media.register_media,
         "Register a file; answers how to upload it, large ones in parts. Idempotency-Key honoured",
-        {201: RegisteredOut}, CREATORS, RegisterRequest,
+        {201: RegisteredOut}, CREATORS, RegisterRequest, pace=Pace.REGISTRATIONS,
         headers=(p.IDEMPOTENCY_KEY,), returns=(p.LOCATION,),
-        problems=("upload_refused", "idempotency_key_reused", "conflict"),
+        problems=(
+            "upload_refused", "idempotency_key_reused", "conflict", "quota_exceeded",
+            "quota_used_up",
+        ),
     ),
     Operation(
         "GET", "/api/media", media.list_media,
@@ -126,13 +132,15 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST", "/api/transcoding/webhook", webhooks.worker_webhook,
         "The worker's signed callback (Standard Webhooks)",
         {200: WebhookAck}, raw_body=Report, problems=("conflict",), reserved=True,
-        headers=(p.WEBHOOK_ID, p.WEBHOOK_TIMESTAMP, p.WEBHOOK_SIGNATURE),
+        pace=Pace.WEBHOOKS, headers=(p.WEBHOOK_ID, p.WEBHOOK_TIMESTAMP, p.WEBHOOK_SIGNATURE),
     ),
     Operation(
         "POST", "/api/transcoding/webhook/{token}", webhooks.runpod_webhook,
         "RunPod's native webhook, by a token in its URL",
-        {200: WebhookAck}, reserved=True,
-        problems=("unauthenticated", "body_incomplete", "body_too_large", "conflict"),
+        {200: WebhookAck}, reserved=True, pace=Pace.WEBHOOKS,
+        problems=(
+            "unauthenticated", "body_incomplete", "body_timeout", "body_too_large", "conflict",
+        ),
     ),
     Operation(
         "GET", "/api/audit/events", audit.read_ledger,

@@ -6,6 +6,8 @@ DomainError
 │   ├── RetryRefused        not failed, or no attempt left
 │   └── TranscodingRunning  a job runs already
 ├── UploadRefused           what was declared cannot be accepted
+├── QuotaExceeded           its creator has as much as may be had
+│   └── QuotaUsedUp         for now: some of it comes back
 ├── UploadMismatch          the object is not what was declared
 ├── UploadMissing           no object at the registered key
 │   └── UploadIncomplete    parts of it are missing
@@ -74,6 +76,22 @@ class UploadRefused(DomainError):
     """The declared file cannot be accepted."""
 
     code = "upload_refused"
+
+
+class QuotaExceeded(DomainError):
+    """A creator has as many files, or as many bytes, as one may have."""
+
+    code = "quota_exceeded"
+
+
+class QuotaUsedUp(QuotaExceeded):
+    """So it is for now; `retry_after_s` says for how long, where time alone helps."""
+
+    code = "quota_used_up"
+
+    def __init__(self, message: str, retry_after_s: int | None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class UploadMissing(DomainError):

@@ -53,6 +53,7 @@ class EventBase(Shape):
     """Base of every event. `type` is stored beside the payload, not in it."""
 
     schema_version: ClassVar[int] = 1
+    personal_fields: ClassVar[frozenset[str]] = frozenset()
     type: str
 
     def payload(self) -> dict[str, object]:
@@ -67,7 +68,6 @@ class CommittingEvent(EventBase):
     in events of version 1, which have the fields themselves in their payload, for good.
     """
 
-    personal_fields: ClassVar[frozenset[str]]
     commitment: Sha256Hex | None
 
     def payload(self) -> dict[str, object]:

@@ -33,6 +33,7 @@ from infra.postgres.live import LiveReads
 from infra.postgres.part_book import PostgresPartBook
 from infra.postgres.pool import Pool, open_pool
 from infra.postgres.progress import ProgressBoard
+from infra.postgres.quotas import PostgresQuotas
 from infra.postgres.reads import MediaReads
 from infra.postgres.roster import PostgresRoster
 from infra.postgres.tally import Tally
@@ -145,7 +146,16 @@ def compose(
         evidence=evidence,
         sealer=Sealer(pool, settings),
         ledger=LedgerReader(pool),
-        uploads=Uploads(store, storage, dispatch, settings.max_upload_bytes, upload_window, parts),
+        uploads=Uploads(
+            store,
+            storage,
+            dispatch,
+            settings.max_upload_bytes,
+            upload_window,
+            parts,
+            PostgresQuotas(pool, settings.quotas, upload_window) if any(settings.quotas) else None,
+            tuple(settings.upload_types.split()),
+        ),
         parts=parts,
         dispatch=dispatch,
         outcomes=outcomes,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import (
     AfterValidator,
     AnyHttpUrl,
+    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -20,6 +21,7 @@ from pydantic import (
 from gpu_worker.contract import MOST_ASSISTANTS
 from gpu_worker.signature import decode_secret
 from infra.addresses import database_on_this_machine, on_this_machine
+from infra.security_settings import Secret, SecuritySettings
 from infra.settings_observed import ObservedSettings
 
 
@@ -47,15 +49,6 @@ def _url(value: object) -> object:
 
 HttpUrlText = Annotated[str, BeforeValidator(_url)]
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
-
-
-def _secret(value: object) -> object:
-    if isinstance(value, str) and not value:
-        raise ValueError("is empty")
-    return value
-
-
-Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 
 
 def _database_url(value: SecretStr) -> SecretStr:
@@ -88,11 +81,8 @@ def _words(value: SecretStr) -> list[str]:
     return words
 
 
-class Settings(ObservedSettings):
-    """The service's settings; each field's environment variable is its name in upper case.
-
-    Times are in seconds, sizes in bytes.
-    """
+class ServiceSettings(BaseModel):
+    """What the service runs on."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -251,6 +241,24 @@ class Settings(ObservedSettings):
     def ledger_signer(self) -> LedgerKey:
         """The key of the ledger's checkpoints."""
         return _ledger_key(self.ledger_key.get_secret_value())
+
+
+class Settings(SecuritySettings, ObservedSettings, ServiceSettings):
+    """The service's settings; each field's environment variable is its name in upper case.
+
+    Times are in seconds, sizes in bytes.
+    """
+
+    @model_validator(mode="after")
+    def _other_origins_are_as_safe(self) -> Self:
+        plain = [
+            origin
+            for origin in self.allowed_origins
+            if origin.startswith("http:") and not on_this_machine(origin)
+        ]
+        if plain and self.public_app_url.startswith("https:"):
+            raise ValueError(f"CORS_ORIGINS: pages of {plain[0]} come unencrypted; use https")
+        return self
 
 
 LEDGER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,99}")

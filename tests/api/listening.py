@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from threading import Thread
 
 import httpx
-import uvicorn
 
 from api.app import create_app
-from api.cli.server import Server
+from api.cli.server import Server, configured
 from infra.bootstrap import open_services
 from infra.settings import Settings
 
@@ -19,8 +18,7 @@ START_TIMEOUT_S = 10
 def serving(settings: Settings, port: int) -> Iterator[None]:
     """uvicorn in a thread, until the end of the block."""
     app = create_app(settings, open_services(settings))
-    config = uvicorn.Config(app, port=port, ws="none", log_level="warning", access_log=False)
-    server = Server(config, app)
+    server = Server(configured(app, settings, "127.0.0.1", port), app)
     thread = Thread(target=server.run, name="uvicorn")
     thread.start()
     try:

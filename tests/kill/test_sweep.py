@@ -30,8 +30,11 @@ NO_LIFE_LEADS_THERE = {
     "item_state",
     "progress_of",
     "progress_of_creators",
+    "act_for",
     # a message that an auditor asks for
     "find_evidence",
+    # where quotas are set
+    "reserve_upload",
     # tests
     "transitions",
     # an append whose connection broke: tests/faults

@@ -19,6 +19,9 @@ STOP_S = 10
 """After a polite signal."""
 TIMED_OUT = 124
 """As the exit code of a step that was stopped, like that of timeout(1)."""
+NOT_RUN = 75
+"""EX_TEMPFAIL: the step could not do its work, through no fault of ours. It is said, and fails
+nothing."""
 WORKERS = str((os.cpu_count() or 1) + 2)
 """Processes that run tests: they wait, for ffmpeg, for deadlines and for one another, a third of
 their time, and the long ones for nobody else."""
@@ -33,6 +36,7 @@ def steps(pytest_args: list[str]) -> list[tuple[str, list[str]]]:
         ("format", [*module, "ruff", "format", "--check", "."]),
         ("import contracts", [str(scripts / "lint-imports")]),
         ("types", [*module, "mypy"]),
+        ("advisories", [*module, "tests.advisories"]),
         ("tests", [*module, "pytest", "-n", WORKERS, "--dist", "worksteal", *pytest_args]),
     ]
 
@@ -65,6 +69,7 @@ def run_checks(pytest_args: list[str]) -> int:
         started = time.monotonic()
         code = _run(argv)
         took_s = time.monotonic() - started
-        output.err.print(f"{name}: {'passed' if code == 0 else 'FAILED'} in {took_s:.1f} s")
-        failed = failed or code
+        word = {0: "passed", NOT_RUN: "DID NOT RUN"}.get(code, "FAILED")
+        output.err.print(f"{name}: {word} in {took_s:.1f} s")
+        failed = failed or (0 if code == NOT_RUN else code)
     return failed

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 
 from api.app import create_app
 from api.observed_work import answering
+from api.security_http import guarded
 from gpu_worker.contract_logs import configure
 from infra.addresses import LOOPBACK
 from infra.bootstrap import open_services
@@ -40,18 +41,27 @@ def serve(settings: Settings, host: str, port: int) -> None:
         )
     configure_logging(settings, "serve")
     app = create_app(settings, open_services(settings))
-    config = uvicorn.Config(
+    with exporting(settings.otel_exporter_otlp_endpoint, "serve") as flush:
+        Server(configured(app, settings, host, port), app, flush).run()
+
+
+def configured(app: Starlette, settings: Settings, host: str, port: int) -> uvicorn.Config:
+    """How uvicorn serves `app`."""
+    return uvicorn.Config(
         app,
         host=host,
         port=port,
+        http=guarded(settings.head_timeout_s, settings.max_header_bytes),
+        ws="none",
         access_log=False,  # It prints paths, and those of webhooks and playback hold tokens.
         log_config=None,  # Its lines look as all others do.
+        forwarded_allow_ips=settings.trusted_addresses,
+        limit_concurrency=settings.streams_per_process + settings.connections_per_process,
+        h11_max_incomplete_event_size=settings.max_header_bytes,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S,
         server_header=False,
     )
-    with exporting(settings.otel_exporter_otlp_endpoint, "serve") as flush:
-        Server(config, app, flush).run()
 
 
 class Server(uvicorn.Server):

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 from uuid import UUID, uuid4, uuid5
 
@@ -21,6 +22,7 @@ from domain.lifecycle import Status
 from domain.media import MediaItem
 from domain.part_ports import PresignedParts
 from domain.ports import EventStore, ObjectStorage, PresignedUpload
+from domain.quotas import Quotas
 from domain.use_cases.access import load_item, load_owned, system
 from domain.use_cases.dispatch import Dispatch
 from domain.use_cases.parts import PartUploads
@@ -65,18 +67,25 @@ class Uploads:
     """How long a registered file may take to arrive."""
     parts: PartUploads | None = None
     """None: every file is sent in one piece."""
+    quotas: Quotas | None = None
+    """None: a creator may register as much as they like."""
+    types: tuple[str, ...] = ("video/*", "audio/*")
+    """Content types that are taken, as shell patterns."""
 
     async def register(self, wanted: Registration, context: Context) -> Registered:
         """Announce a file and learn how to send it: a presigned PUT, or several of its parts.
 
-        Raises `UploadRefused` for a size or type we cannot take, `IdempotencyKeyReused` when the
-        same key came with another request.
+        Raises `UploadRefused` for a size or type we cannot take, `QuotaExceeded` for more than its
+        creator may have, `IdempotencyKeyReused` when the same key came with another request.
         """
         media_id = _media_id(wanted)
+        media_type = self._accepted_type(wanted)
+        if self.quotas is not None:
+            await self.quotas.reserve(media_id, wanted.creator_id, wanted.size)
         command = RegisterMedia(
             media_id=media_id,
             creator_id=wanted.creator_id,
-            media_type=self._accepted_type(wanted),
+            media_type=media_type,
             file_name=wanted.file_name,
             content_type=wanted.content_type,
             declared_size=wanted.size,
@@ -97,6 +106,10 @@ class Uploads:
         if known is None:
             raise UploadRefused(
                 f"{wanted.content_type!r} is neither video/… nor audio/…; only those are taken."
+            )
+        if not any(fnmatchcase(wanted.content_type, pattern) for pattern in self.types):
+            raise UploadRefused(
+                f"{wanted.content_type} is not taken here; these are: {', '.join(self.types)}."
             )
         if not 0 < wanted.size <= self.max_bytes:
             raise UploadRefused(

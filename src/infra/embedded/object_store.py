@@ -6,10 +6,10 @@ Unlike moto it checks signatures, expiry and signed headers, and it keeps its da
 import json
 import signal
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aioboto3
 import httpx
@@ -32,6 +32,8 @@ REGION = "auto"
 START_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 2.0
 
+Identity = Mapping[str, Any]
+
 
 @dataclass(frozen=True)
 class BucketKeys:
@@ -50,14 +52,17 @@ class ObjectStore:
     region: str = REGION
 
 
-async def start_object_store(supervisor: Supervisor, keys: BucketKeys, bucket: str) -> ObjectStore:
+async def start_object_store(
+    supervisor: Supervisor, keys: BucketKeys, bucket: str, others: Sequence[Identity] = ()
+) -> ObjectStore:
     """Starts SeaweedFS on `supervisor.folder/objects`, with `bucket` made where it is not there.
 
-    Raises PartMissing, ChildDied or ChildNotReady.
+    `others` are further identities, as SeaweedFS's `-s3.config` has them. Raises PartMissing,
+    ChildDied or ChildNotReady.
     """
     folder = supervisor.folder / "objects"
     (folder / "data").mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(folder / "identities.json", _identities(keys))
+    write_private(folder / "identities.json", _identities(keys, others))
     port = await start_on_free_port(lambda: _start(supervisor, folder, keys, bucket))
     return ObjectStore(f"http://127.0.0.1:{port}", bucket)
 
@@ -135,11 +140,11 @@ def _remove_sockets(ports: _Ports) -> None:
                 left.unlink(missing_ok=True)
 
 
-def _identities(keys: BucketKeys) -> str:
+def _identities(keys: BucketKeys, others: Sequence[Identity]) -> str:
     credentials = {"accessKey": keys.access_key_id, "secretKey": keys.secret_access_key}
     actions = ["Admin", "Read", "Write", "List", "Tagging"]
     identity = {"name": "codex-media", "credentials": [credentials], "actions": actions}
-    return json.dumps({"identities": [identity]})
+    return json.dumps({"identities": [identity, *others]})
 
 
 async def _says(port: int, path: str, text: str) -> bool:

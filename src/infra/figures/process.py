@@ -107,6 +107,22 @@ STREAMS_DROPPED = _kept(
     "`slow` grows: clients do not read; `full` or `many` grow: raise the limits of streams",
 )
 """Event streams ended (`slow`) or refused (`many` of a creator, `full`) by this process."""
+RATE_LIMITED = _kept(
+    Counter,
+    "rate_limited_total",
+    ("pace",),
+    "Requests that were answered 429.",
+    "`webhooks` above 0: raise `RATE_WEBHOOKS`; others grow: a flood, or too low a limit",
+)
+"""Requests answered 429 by this process, by what was counted."""
+RATE_STORE_FAILED = _kept(
+    Counter,
+    "rate_store_failures_total",
+    (),
+    "Times `RATE_LIMIT_STORE` did not answer.",
+    "grows: each process counts for itself, so callers may ask oftener",
+)
+"""Times the store of rates did not answer this process."""
 
 
 class Invariant(StrEnum):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from infra.postgres.pool import Pool
+from infra.postgres.pool import Pool, acting_for
 from infra.postgres.queries import sql
 from infra.postgres.reads import ItemRow, ProgressRow, item_row
 
@@ -56,12 +56,17 @@ class LiveReads:
     ) -> AsyncIterator[tuple[Change, ...]]:
         """The same of one creator, page by page, however long ago `after` was."""
         if upto - after <= NEAR:
-            if found := await self.changes(after, upto, [creator]):
-                yield tuple(found)
+            if rows := await self._own(creator, "changes", after, upto, [creator]):
+                yield tuple(_change(row) for row in rows)
             return
-        while rows := await self._pool.fetch(sql("changes_of"), creator, after, upto, PAGE):
+        while rows := await self._own(creator, "changes_of", creator, after, upto, PAGE):
             yield tuple(_change(row) for row in rows)
             after = rows[-1]["seq"]
+
+    async def _own(self, creator: str, name: str, *arguments: object) -> list[asyncpg.Record]:
+        async with acting_for(self._pool, creator) as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(sql(name), *arguments)
+            return rows
 
     async def progress(
         self, media_ids: Collection[UUID], creators: Collection[str]

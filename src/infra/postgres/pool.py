@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from asyncpg.pool import PoolAcquireContext
 
+from infra.postgres.queries import sql
+
 COMMAND_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 3.0
@@ -67,7 +69,7 @@ class SchemaBehind(Exception):
 
 async def _lower_rights(connection: "Connection") -> None:
     try:
-        await connection.execute(f"SET ROLE {APP_ROLE}")
+        await connection.execute(f"SET ROLE {APP_ROLE}; SET codex_media.creator = '*'")
     except (asyncpg.InvalidParameterValueError, asyncpg.UndefinedObjectError):
         raise SchemaBehind([f"the role {APP_ROLE}"]) from None
     except asyncpg.InsufficientPrivilegeError:
@@ -119,8 +121,8 @@ async def open_pool(dsn: str, max_size: int) -> AsyncIterator[Pool]:
     """A pool in which nothing waits for ever, and no statement outlives `COMMAND_TIMEOUT_S`.
 
     `PoolExhausted` where `ACQUIRE_TIMEOUT_S` brings no free connection. Connections have the rights
-    of `APP_ROLE`, whoever logs in. They are opened when needed, so that a process can start, and
-    say so, before the database is migrated.
+    of `APP_ROLE`, whoever logs in, and read for all creators until told otherwise. They are opened
+    when needed, so that a process can start, and say so, before the database is migrated.
     """
     pool = await _BoundedPool(
         dsn,
@@ -145,6 +147,17 @@ async def open_pool(dsn: str, max_size: int) -> AsyncIterator[Pool]:
         yield pool
     finally:
         await _close(pool)
+
+
+@asynccontextmanager
+async def acting_for(pool: Pool, creator_id: str) -> AsyncIterator["Acquired"]:
+    """A transaction that reads one creator's items and events alone, whatever it asks for.
+
+    Row-level security sees to it: `0010_security.sql`. Everything else of a pool reads for all.
+    """
+    async with pool.acquire() as connection, connection.transaction(readonly=True):
+        await connection.execute(sql("act_for"), creator_id)
+        yield connection
 
 
 async def _close(pool: Pool) -> None:

@@ -39,18 +39,16 @@ ORDER BY e.version;
 -- name: item
 -- One creator's item with the progress of its running attempt. Foreign and missing look alike.
 SELECT m.*, p.percent, p.stage, p.rung, p.updated_at AS progress_at
-FROM media_items m
+FROM own_item($1, $2) m
 LEFT JOIN progress p ON p.media_id = m.id AND p.attempt = m.transcoding_attempts
-    AND m.status = 'transcoding'
-WHERE m.id = $1 AND m.creator_id = $2;
+    AND m.status = 'transcoding';
 
 -- name: item_state
 -- What an answer about an item depends on: its version, and when its progress was noted.
 SELECT m.version, p.updated_at
-FROM media_items m
+FROM own_item($1, $2) m
 LEFT JOIN progress p ON p.media_id = m.id AND p.attempt = m.transcoding_attempts
-    AND m.status = 'transcoding'
-WHERE m.id = $1 AND m.creator_id = $2;
+    AND m.status = 'transcoding';
 
 -- name: outputs
 -- Where a ready item's output begins, for the bearer of a playback token.
@@ -59,12 +57,16 @@ SELECT hls_master_playlist_key FROM media_items WHERE id = $1 AND status = 'read
 -- name: list_items
 -- One page of a creator's items, newest first, after a cursor: those of one status, or all that
 -- were not erased.
-SELECT * FROM media_items
-WHERE creator_id = $1
-  AND CASE WHEN $2::text IS NULL THEN status <> 'erased' ELSE status = $2 END
-  AND ($3::timestamptz IS NULL OR (created_at, id) < ($3, $4::uuid))
-ORDER BY created_at DESC, id DESC
-LIMIT $5;
+SELECT * FROM own_items($1, $2, $3, $4, $5) ORDER BY created_at DESC, id DESC;
+
+-- name: act_for
+-- To the end of the transaction, read as one creator alone.
+SELECT act_for($1);
+
+-- name: reserve_upload
+-- Reserve a registration within the quotas from $5 on; else the one that is in the way.
+SELECT quota, used, allowed, retry_after_s
+FROM reserve_upload($1, $2, $3, clock_timestamp() - $4::interval, $5, $6, $7, $8, $9);
 
 -- name: save_progress
 -- Overwrite a running attempt's progress; a late message neither goes back nor touches another attempt.

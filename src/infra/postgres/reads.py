@@ -7,8 +7,10 @@ from uuid import UUID
 
 import asyncpg
 
+from domain.events import StoredEvent
 from domain.lifecycle import Status
-from infra.postgres.pool import Pool
+from infra.postgres.event_store import stored
+from infra.postgres.pool import Pool, acting_for
 from infra.postgres.queries import sql
 
 
@@ -98,6 +100,12 @@ class MediaReads:
             sql("list_items"), creator_id, wanted, created_at, media_id, limit
         )
         return [item_row(row) for row in rows]
+
+    async def history(self, media_id: UUID, creator_id: str) -> list[StoredEvent]:
+        """The events of one creator's item in order; none when it is missing or somebody else's."""
+        async with acting_for(self._pool, creator_id) as connection:
+            rows = await connection.fetch(sql("load_stream"), media_id, creator_id)
+            return [stored(row) for row in rows]
 
     async def master_key(self, media_id: UUID) -> str | None:
         """The multivariant playlist's key of a ready item, whoever owns it."""

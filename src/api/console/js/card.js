@@ -120,7 +120,7 @@ export class Card {
   ask(asking) {
     this.asking = asking;
     this.showButtons();
-    this.buttons.querySelector(asking ? "button:last-child" : "button").focus();
+    this.buttons.querySelector("button:last-child").focus(); // To keep it, and then the one that asked.
     if (asking) speak("File, outputs and name would be gone for good. Erase it, or keep it?");
   }
 
