@@ -1,6 +1,7 @@
 """What ffprobe says of an input, in the terms the ladder needs."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +27,15 @@ GUESSED_LENGTHS = frozenset({"mpeg", "asf"})
 LATE_SECONDS = 0.1
 NOT_KEPT = frozenset({"packets", "tags", "filename"})
 """Tags hold places and names; the file's name is that of a temporary file."""
+SURPRISES = (
+    KeyError,
+    ValueError,
+    ArithmeticError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
+"""What reading a document raises that is not as ffprobe writes them."""
 Json = Mapping[str, Any]
 
 
@@ -81,7 +91,6 @@ async def probe(tools: Tools, source: ffmpeg.Source) -> MediaProbe:
     argv = ffmpeg.ffprobe(tools.ffprobe, source)
     try:
         done = await ask(tools, argv, source, PROBE_LIMITS)
-        return read(json.loads(done.stdout))
     except ProcessFailed as failure:
         if "exceeds max_streams" in failure.stderr_tail:
             raise JobFailed(
@@ -96,9 +105,16 @@ async def probe(tools: Tools, source: ffmpeg.Source) -> MediaProbe:
         raise JobFailed(
             WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, failure.stderr_tail
         ) from failure
-    except (KeyError, ValueError, ZeroDivisionError) as surprise:
+    return understood(done.stdout)
+
+
+def understood(told: bytes | str) -> MediaProbe:
+    """The tracks to use out of what ffprobe printed. Raises `JobFailed`, whatever it printed."""
+    try:
+        return read(json.loads(told))
+    except SURPRISES as surprise:
         raise JobFailed(
-            WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, f"ffprobe said {surprise!r}"
+            WorkerErrorCode.INPUT_UNREADABLE, UNREADABLE, f"ffprobe said {surprise!r:.500}"
         ) from surprise
 
 
@@ -224,10 +240,12 @@ def _ratio(text: object) -> Fraction:
 
 
 def _number(text: object) -> float | None:
+    """A finite number; `N/A`, `nan` and `inf` are none."""
     try:
-        return float(str(text))
+        number = float(str(text))
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def _clock(text: object) -> float | None:

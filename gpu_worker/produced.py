@@ -221,7 +221,7 @@ def _playlist(path: Path) -> Any:
         if not text.startswith("#EXTM3U"):
             raise NotPlayable(f"{path.name} does not begin with #EXTM3U")
         return m3u8.loads(text)
-    except (OSError, ValueError, m3u8.ParseError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, m3u8.ParseError) as error:
         raise NotPlayable(f"{path.name} cannot be read: {_reason(error)}") from error
 
 

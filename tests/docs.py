@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 
 from api.operations import Operation
+from api.problem_codes import CATALOGUE
 from api.routes import OPERATIONS
 from domain.failure import ADVICE
 from domain.lifecycle import mermaid
@@ -19,6 +20,7 @@ from infra.figures.database import FIGURES
 from infra.figures.process import COUNTS
 from infra.postgres.migrations import MIGRATIONS
 from infra.settings import Settings
+from tests import access
 from tests.bucket_rights import identities_text, policy_text
 from tests.failures import PAGE, failures
 from tests.rights import CALLS, RIGHTS
@@ -95,6 +97,20 @@ def errors() -> str:
     return _table(("code", "retryable", "hint"), rows)
 
 
+def problems() -> str:
+    """Every problem a call can be answered with, what it means and what to do."""
+    rows = (
+        (f'<a id="{code}"></a>`{code}`', str(kind.status), kind.meaning, kind.remedy)
+        for code, kind in sorted(CATALOGUE.items())
+    )
+    return _table(("code", "status", "what it means", "what to do"), rows)
+
+
+def access_table() -> str:
+    """What every kind of caller gets of every operation."""
+    return _table(access.HEAD, access.table())
+
+
 def metrics() -> str:
     """Every metric, and what betrays trouble."""
     rows = ((f"`{figure.shown}`", figure.meaning, figure.trouble) for figure in (*FIGURES, *COUNTS))
@@ -135,6 +151,8 @@ BLOCKS: dict[str, tuple[Path, Callable[[], str]]] = {
     "settings": (ROOT / "docs/settings.md", settings),
     "worker-settings": (ROOT / "docs/worker.md", worker_settings),
     "errors": (ROOT / "docs/errors.md", errors),
+    "problems": (ROOT / "docs/errors.md", problems),
+    "access": (ROOT / "docs/access.md", access_table),
     "metrics": (ROOT / "docs/observability.md", metrics),
     "failures": (PAGE, failures),
     "migrations": (ROOT / "docs/upgrade.md", migrations),

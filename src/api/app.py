@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 from starlette.applications import Starlette
 
@@ -11,6 +13,7 @@ from api.auth import Authenticator
 from api.live.hub import open_hub
 from api.observed import Observed
 from api.openapi import document
+from api.operations import Operation
 from api.problems import HANDLERS
 from api.routes import OPERATIONS
 from api.security import secured
@@ -32,15 +35,22 @@ def create_app(settings: Settings, services: AbstractAsyncContextManager[Service
 
     authenticator, rates = Authenticator(settings), Rates(settings)
     gate = Gate(rates)
-    operations = tuple(each for each in OPERATIONS if settings.demo_sign_in or not each.demo)
+    operations, description = offered(demo=settings.demo_sign_in)
     app = Starlette(
         routes=[
             *(operation.route(authenticator, gate) for operation in operations),
-            *pages.routes(settings),
+            *pages.routes(settings, description),
         ],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
-    app.state.openapi = document(operations, version("codex-media"))
+    app.state.openapi = description
     app.middleware_stack = Observed(secured(app.build_middleware_stack(), settings))
     return app
+
+
+@cache
+def offered(*, demo: bool) -> tuple[tuple[Operation, ...], dict[str, Any]]:
+    """The operations of a service, and their OpenAPI document: made once, for it takes its time."""
+    operations = tuple(each for each in OPERATIONS if demo or not each.demo)
+    return operations, document(operations, version("codex-media"))

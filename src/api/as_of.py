@@ -6,6 +6,7 @@ from uuid import UUID
 
 from starlette.datastructures import QueryParams
 
+from api.parameters import MAX_VERSION_DIGITS
 from api.problems import ApiError
 from api.schemas import AsOfOut, CoverOut, MediaOut, SealOut, media_out
 from domain.events import StoredEvent
@@ -63,7 +64,8 @@ def _until(history: list[StoredEvent], query: QueryParams) -> list[StoredEvent]:
 
 def _until_version(history: list[StoredEvent], text: str | None) -> list[StoredEvent]:
     # The length first: Python refuses to read a number of more than 4300 digits.
-    if text is None or not text.isdecimal() or len(text) > 9:
+    known = text is not None and text.isascii() and text.isdecimal()
+    if text is None or not known or len(text) > MAX_VERSION_DIGITS:
         raise ApiError(422, "invalid_request", "version is a whole number, from 1.")
     version = int(text)
     return history[:version] if version <= len(history) else []

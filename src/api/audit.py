@@ -13,15 +13,15 @@ from starlette.responses import Response, StreamingResponse
 from api.audit_schemas import checkpoint_out, ledger_event_out
 from api.media import NDJSON
 from api.operations import Call, answer
+from api.parameters import MAX_SEQ_DIGITS
 from api.problems import ApiError
 from infra.ledger.checkpoint import SigningKey
 from infra.ledger.export import export
 
 ZIP = "application/zip"
+SAVED_AS = {"content-disposition": 'attachment; filename="codex-media-audit.zip"'}
 TEXT = "text/plain"
 BYTES = "application/octet-stream"
-MAX_DIGITS = 18
-"""What PostgreSQL's bigint certainly holds."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -40,7 +40,7 @@ async def _lines(call: Call, after: int) -> AsyncIterator[str]:
 def _after(text: str | None) -> int:
     if text is None:
         return 0
-    if not (text.isascii() and text.isdecimal()) or len(text) > MAX_DIGITS:
+    if not (text.isascii() and text.isdecimal()) or len(text) > MAX_SEQ_DIGITS:
         raise ApiError(422, "invalid_request", "after is the seq of an event, or 0.")
     return int(text)
 
@@ -51,7 +51,7 @@ async def read_checkpoint(call: Call) -> Response:
     if kept is None:
         raise ApiError(404, "no_checkpoint", "Nothing is sealed yet: no event, or no `work` runs.")
     await _note(call, f"checkpoint of size {kept.size}")
-    if TEXT in call.request.headers.get("accept", ""):
+    if call.media_type == TEXT:
         return Response(kept.note, headers={"vary": "accept"}, media_type=TEXT)
     signer = SigningKey(*call.services.settings.ledger_signer)
     return answer(checkpoint_out(kept, signer.public), headers={"vary": "accept"})
@@ -61,8 +61,7 @@ async def read_bundle(call: Call) -> Response:
     """One zip that proves the whole history offline; `codex-media audit verify` reads it."""
     await _note(call, "bundle")
     key = SigningKey(*call.services.settings.ledger_signer).public
-    headers = {"content-disposition": 'attachment; filename="codex-media-audit.zip"'}
-    return StreamingResponse(export(call.services.pool, key), headers=headers, media_type=ZIP)
+    return StreamingResponse(export(call.services.pool, key), headers=SAVED_AS, media_type=ZIP)
 
 
 async def read_evidence(call: Call) -> Response:

@@ -106,7 +106,7 @@ class Authenticator:
         except jwt.PyJWKClientConnectionError as error:
             log.warning("JWKS: %s", error)
             raise ApiError(503, "unavailable", "Sign-in keys cannot be fetched now.") from None
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, OverflowError):  # an `exp` of 1e999 is a number, and has no end
             raise _unauthenticated("The token is not valid here.") from None
         return claims
 
@@ -127,11 +127,12 @@ def _principal(claims: dict[str, Any], tiers: Set[str]) -> Principal:
     try:
         subject = _CREATOR_ID.validate_python(claims["sub"])
         roles = frozenset(Role(role) for role in claims.get("roles", [Role.CREATOR]))
-    except (ValidationError, ValueError, TypeError):
-        raise _unauthenticated("The token's `sub` or `roles` are not ones we know.") from None
-    tier = claims.get("tier")
-    known = tier if isinstance(tier, str) and tier in tiers else STANDARD
-    return Principal(subject, roles, float(claims["exp"]), known)
+        tier = claims.get("tier")
+        known = tier if isinstance(tier, str) and tier in tiers else STANDARD
+        return Principal(subject, roles, float(claims["exp"]), known)
+    except (ValidationError, ValueError, TypeError, OverflowError):
+        told = "The token's `sub`, `roles` or `exp` are not ones we know."
+        raise _unauthenticated(told) from None
 
 
 def sign_token(

@@ -1,14 +1,12 @@
 """Registering, uploading, listing and reading media items."""
 
-import base64
-import binascii
-from datetime import UTC, datetime
 from uuid import UUID
 
 from starlette.responses import Response
 
-from api import as_of
+from api import as_of, cursors
 from api.operations import Call, answer
+from api.parameters import DEFAULT_PAGE, MAX_KEY_LENGTH, MAX_PAGE
 from api.problems import ApiError
 from api.schemas import (
     EventOut,
@@ -27,10 +25,8 @@ from domain.use_cases import Registered, Registration
 from gpu_worker.contract_logs import bind
 from infra.postgres.reads import Cursor
 
-DEFAULT_PAGE = 50
-MAX_PAGE = 200
-MAX_KEY_LENGTH = 255
 NDJSON = "application/x-ndjson"
+VARY = {"vary": "accept"}
 
 
 async def register_media(call: Call) -> Response:
@@ -106,21 +102,24 @@ async def list_media(call: Call) -> Response:
     rows = await call.services.reads.page(
         call.principal.subject,
         _status(query.get("status")),
-        _cursor(query.get("cursor")),
+        _cursor(call, query.get("cursor")),
         limit + 1,
     )
     page = rows[:limit]
-    more = len(rows) > limit
-    last = f"{page[-1].created_at.isoformat()} {page[-1].id}" if more else None
-    cursor = base64.urlsafe_b64encode(last.encode()).decode() if last else None
-    return answer(MediaPage(items=[media_out(row) for row in page], next_cursor=cursor))
+    following = None
+    if len(rows) > limit:
+        last = Cursor(page[-1].created_at, page[-1].id)
+        key = call.services.settings.capability_keys[0]
+        following = cursors.written(key, call.principal.subject, last)
+    return answer(MediaPage(items=[media_out(row) for row in page], next_cursor=following))
 
 
 def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_PAGE
     # The length first: Python refuses to read a number of more than 4300 digits.
-    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= MAX_PAGE:
+    known = text.isascii() and text.isdecimal() and len(text) <= 9
+    if not known or not 1 <= int(text) <= MAX_PAGE:
         raise ApiError(422, "invalid_request", f"limit is a number from 1 to {MAX_PAGE}.")
     return int(text)
 
@@ -133,13 +132,12 @@ def _status(text: str | None) -> Status | None:
         raise ApiError(422, "invalid_request", f"status is one of {known}.") from None
 
 
-def _cursor(text: str | None) -> Cursor | None:
+def _cursor(call: Call, text: str | None) -> Cursor | None:
     if text is None:
         return None
     try:
-        created_at, media_id = base64.urlsafe_b64decode(text).decode().split(" ")
-        return Cursor(datetime.fromisoformat(created_at).astimezone(UTC), UUID(media_id))
-    except (ValueError, OverflowError, binascii.Error):
+        return cursors.read(call.services.settings.capability_keys, call.principal.subject, text)
+    except cursors.CursorRefused:
         raise ApiError(
             422, "invalid_request", "cursor is the nextCursor of an earlier page."
         ) from None
@@ -149,10 +147,10 @@ async def read_history(call: Call) -> Response:
     """An item's whole history, as JSON or (by Accept) as NDJSON."""
     history = await _readable(call)
     events = [event_out(stored) for stored in history]
-    if NDJSON in call.request.headers.get("accept", ""):
-        return Response(_lines(events), media_type=NDJSON)
+    if call.media_type == NDJSON:
+        return Response(_lines(events), headers=VARY, media_type=NDJSON)
     seal = await as_of.newest_seal(call.services.reads, history)
-    return answer(HistoryOut(media_id=call.media_id, events=events, seal=seal))
+    return answer(HistoryOut(media_id=call.media_id, events=events, seal=seal), headers=VARY)
 
 
 def _lines(events: list[EventOut]) -> str:

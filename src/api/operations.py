@@ -11,6 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.auth import COOKIE, SAFE_METHODS, Authenticator, Principal, Role
+from api.negotiation import best
+from api.parameters import Parameter
 from api.problems import ApiError
 from api.security_rates import Gate
 from domain.errors import AccessDenied
@@ -33,6 +35,8 @@ class Call:
     services: Services
     caller: Principal | None
     body: BaseModel | None
+    media_type: str
+    """What to answer in: of the operation's types, the one that the request likes most."""
 
     @property
     def principal(self) -> Principal:
@@ -69,16 +73,21 @@ class Operation:
     roles: frozenset[Role] = frozenset()
     """Any of these may call; empty: nobody needs to sign in."""
     body: type[BaseModel] | None = None
-    query: dict[str, str] = field(default_factory=dict)
-    """Query parameters and what they mean."""
-    headers: dict[str, str] = field(default_factory=dict)
-    """Request headers and what they mean."""
+    query: tuple[Parameter, ...] = ()
+    headers: tuple[Parameter, ...] = ()
+    """Of the request."""
+    returns: tuple[Parameter, ...] = ()
+    """Headers of an answer that is no problem."""
     raw_body: type[BaseModel] | None = None
     """What the endpoint itself reads and verifies before it parses it."""
     media_types: tuple[str, ...] = (JSON,)
     """What it answers in, by Accept where there are several."""
-    problems: tuple[int, ...] = ()
-    """Problem statuses beside those every operation can answer."""
+    items: dict[str, type[BaseModel]] = field(default_factory=dict)
+    """What a stream consists of: by the name of its server-sent event, or `line` for NDJSON."""
+    streamed: dict[str, str] | None = None
+    """The headers of an answer that is written for as long as it takes: HEAD gets them alone."""
+    problems: tuple[str, ...] = ()
+    """Codes of problems beside those that follow from the rest of the row."""
     reserved: bool = False
     """Whether it works on the reserved database connections: reports of work that is paid for, and
     the probe that decides whether they reach us."""
@@ -99,8 +108,11 @@ class Operation:
                 bind(media_id=media_id)
             caller = await self._authorised(request, authenticator, gate)
             told = await gate.admit(pace, request, caller and caller.subject)
+            media_type = self._negotiated(request)
+            if self.streamed is not None and request.method == "HEAD":
+                return Response(headers=self.streamed, media_type=media_type)
             body = await self._parsed(request)
-            call = Call(request, self._services(request), caller, body)
+            call = Call(request, self._services(request), caller, body, media_type)
             response = await self.endpoint(call)
             if self.method not in SAFE_METHODS:
                 response.headers.update(told)
@@ -136,6 +148,16 @@ class Operation:
             raise ApiError(403, "role_required", f"This call needs the role {needed}.")
         return caller
 
+    def _negotiated(self, request: Request) -> str:
+        # Where nobody signs in, players, probes and webhooks call: none is refused for its Accept.
+        if not self.roles:
+            return self.media_types[0]
+        chosen = best(request.headers.get("accept", ""), self.media_types)
+        if chosen is None:
+            known = " or ".join(self.media_types)
+            raise ApiError(406, "not_acceptable", f"This call answers in {known}.")
+        return chosen
+
     async def _parsed(self, request: Request) -> BaseModel | None:
         if self.body is None:
             return None
@@ -143,6 +165,27 @@ class Operation:
         if kind != JSON:
             raise ApiError(415, "unsupported_media_type", f"Send the body as {JSON}.")
         return parse(self.body, await limited_body(request, MAX_BODY_BYTES))
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """Every problem that a call of it can be answered with."""
+        found = {"internal_error", "unavailable", "overloaded", "deadline_exceeded"}
+        found |= {"rate_limited", *self.problems}
+        if self.roles:
+            found |= {"unauthenticated", "role_required", "not_acceptable"}
+        if self.roles and self.method not in SAFE_METHODS:
+            found |= {"foreign_origin"}
+        if "{media_id}" in self.path:
+            found |= {"access_denied"}
+        if self.query or self.headers:
+            found |= {"invalid_request"}
+        if self.body:
+            found |= {"body_incomplete", "body_too_large", "invalid_request"}
+            found |= {"unsupported_media_type", "body_timeout"}
+        if self.raw_body:
+            found |= {"body_incomplete", "body_too_large", "invalid_request", "unauthenticated"}
+            found |= {"body_timeout"}
+        return frozenset(found)
 
 
 def _media_id(request: Request) -> UUID | None:

@@ -1,12 +1,12 @@
-"""The console's files: read once a process, answered with an ETag and a strict CSP."""
+"""The console's files and the reference: made once a process, answered with an ETag and a CSP."""
 
 import gzip
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api.problem_codes import PAGE as PROBLEMS
+from api.reference import operations_page, problems_page
 from infra.settings import Settings
 
 FOLDER = Path(__file__).parent / "console"
@@ -26,6 +28,11 @@ MEDIA_TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 PAGES = {"/": "index.html", "/audit": "audit.html"}
+REFERENCE: dict[str, Callable[[dict[str, Any]], bytes]] = {
+    "/docs": operations_page,
+    PROBLEMS: lambda _: problems_page(),
+}
+"""Pages that are made of the API's description."""
 WORTH_PACKING_BYTES = 1024
 PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 
@@ -51,22 +58,32 @@ def load(folder: Path = FOLDER) -> Mapping[str, File]:
 
 
 def _read(path: Path) -> File:
-    body = path.read_bytes()
+    return _file(path.read_bytes(), MEDIA_TYPES[path.suffix])
+
+
+def _file(body: bytes, media_type: str) -> File:
     packed = gzip.compress(body, 6, mtime=0) if len(body) > WORTH_PACKING_BYTES else None
-    return File(body, packed, MEDIA_TYPES[path.suffix], f'"{sha256(body).hexdigest()[:32]}"')
+    return File(body, packed, media_type, f'"{sha256(body).hexdigest()[:32]}"')
 
 
-def routes(settings: Settings) -> list[Route]:
-    """`/`, `/audit`, and what those pages load from `/console/`."""
+def routes(settings: Settings, description: dict[str, Any]) -> list[Route]:
+    """`/`, `/audit`, what those pages load from `/console/`, and the reference of `description`."""
     files, shared = load(), headers(settings)
 
+    @cache
+    def made(path: str) -> File:
+        return _file(REFERENCE[path](description), MEDIA_TYPES[".html"])
+
+    def find(path: str, below: str) -> File | None:
+        return made(path) if path in REFERENCE else files.get(PAGES.get(path, below))
+
     async def serve(request: Request) -> Response:
-        name = PAGES.get(request.url.path) or request.path_params["path"]
-        if (found := files.get(name)) is None:
+        found = find(request.url.path, request.path_params.get("path", ""))
+        if found is None:
             raise HTTPException(404, "There is no such file.")
         return _answer(request, found, shared)
 
-    paths = [*PAGES, "/console/{path:path}"]
+    paths = [*PAGES, *REFERENCE, "/console/{path:path}"]
     return [Route(path, serve, methods=["GET"], name=f"page {path}") for path in paths]
 
 

@@ -1,6 +1,5 @@
 """Playback without a public bucket: short-lived playlists, their segments signed on the way out."""
 
-import asyncio
 import logging
 import re
 import time
@@ -11,6 +10,7 @@ from starlette.responses import Response
 
 from api.links import PREVIEW, Links
 from api.operations import Call, answer
+from api.playlists import NotAPlaylist, signed
 from api.problems import ApiError
 from api.schemas import LoudnessOut, PlaybackOut
 from domain.errors import AccessDenied, InvalidTransition
@@ -23,12 +23,10 @@ from infra.capability import Capability, CapabilityRefused
 from infra.object_storage import ObjectTooLarge
 
 MAX_PLAYLIST_BYTES = 2 * 1024 * 1024
-SIGNED_AT_ONCE = 50
 HLS = "application/vnd.apple.mpegurl"
 VTT = "text/vtt"
 MAX_EXTRAS_BYTES = 64 * 1024
 _PATH = re.compile(r"(?:preview/)?[A-Za-z0-9_-]+\.m3u8|storyboard\.vtt")
-_SEGMENT = re.compile(r"([A-Za-z0-9_-]+\.(?:ts|aac|m4s|mp4|jpg))(#xywh=[0-9,]+)?")
 logger = logging.getLogger(__name__)
 HEADERS = {
     "access-control-allow-origin": "*",
@@ -102,29 +100,20 @@ async def play(call: Call) -> Response:
     master = await services.reads.master_key(found.media_id)
     if master is None or not _PATH.fullmatch(path):
         raise ApiError(404, "not_found", "There is no such playlist.")
-    key = f"{master.removesuffix('master.m3u8')}{path}"
-    try:
-        body = await services.storage.read(key, MAX_PLAYLIST_BYTES)
-    except ObjectTooLarge:
-        body = None
-    if body is None:
-        raise ApiError(404, "not_found", "There is no such playlist.")
+    folder = f"{master.removesuffix('master.m3u8')}{path}".rpartition("/")[0]
     left_s = max(60, found.expires_s - int(time.time()))
-    signed = await _sign_segments(call, key, body.decode(), left_s)
-    return Response(signed, media_type=VTT if path.endswith(".vtt") else HLS, headers=HEADERS)
 
+    async def sign(name: str) -> str:
+        return await services.storage.presign_get(f"{folder}/{name}", left_s)
 
-async def _sign_segments(call: Call, key: str, playlist: str, ttl_s: int) -> str:
-    folder = key.rsplit("/", 1)[0]
-    lines, signed = [], dict[str, str]()
-    for number, line in enumerate(playlist.splitlines()):
-        found = _SEGMENT.fullmatch(line)
-        # I-frames and a storyboard's tiles name a file several times.
-        if found and found[1] not in signed:
-            signed[found[1]] = await call.services.storage.presign_get(
-                f"{folder}/{found[1]}", ttl_s
-            )
-        lines.append(signed[found[1]] + (found[2] or "") if found else line)
-        if number % SIGNED_AT_ONCE == 0:  # Signing never waits: others get their turn here.
-            await asyncio.sleep(0)
-    return "\n".join(lines) + "\n"
+    try:
+        body = await services.storage.read(
+            f"{folder}/{path.rpartition('/')[2]}", MAX_PLAYLIST_BYTES
+        )
+        playlist = None if body is None else await signed(body, sign)
+    except (ObjectTooLarge, NotAPlaylist) as error:
+        logger.warning("media=%s: %s is no playlist: %r", found.media_id, path, error)
+        playlist = None
+    if playlist is None:
+        raise ApiError(404, "not_found", "There is no such playlist.")
+    return Response(playlist, media_type=VTT if path.endswith(".vtt") else HLS, headers=HEADERS)

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
+from api.problem_codes import type_of
 from domain import errors as e
 from domain.upcasting import EventTooNew
 from gpu_worker.contract_logs import fields
@@ -18,7 +19,6 @@ from infra.postgres.pool import UNAVAILABLE, SchemaBehind
 
 log = logging.getLogger(__name__)
 
-TYPE_PREFIX = "urn:codex-media:problem:"
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 
@@ -28,7 +28,11 @@ class Problem(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = Field(examples=[f"{TYPE_PREFIX}access_denied"])
+    type: str = Field(
+        description="Where this service explains it.",
+        json_schema_extra={"format": "uri-reference"},
+        examples=[type_of("access_denied")],
+    )
     title: str
     status: int
     code: str
@@ -66,7 +70,7 @@ class Mapped(NamedTuple):
     retry_after: bool = False
 
 
-STATUSES: dict[type[BaseException], Mapped] = {
+STATUSES: dict[type[e.DomainError], Mapped] = {
     e.DomainError: Mapped(409),
     e.AccessDenied: Mapped(403),
     e.RetryRefused: Mapped(400),
@@ -92,7 +96,7 @@ def problem(
 ) -> JSONResponse:
     """A problem details answer."""
     body = Problem(
-        type=f"{TYPE_PREFIX}{code}",
+        type=type_of(code),
         title=HTTPStatus(status).phrase,
         status=status,
         code=code,
@@ -123,11 +127,15 @@ async def on_api_error(_: Request, error: Exception) -> Response:
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """What Starlette itself refuses: unknown routes and methods."""
+    """What Starlette itself refuses: unknown routes and methods. OPTIONS is told the methods."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     code = SPECIFIC_CODES.get(error.status_code, "refused")
-    headers = {"allow": _allowed(request)} if error.status_code == 405 else None
-    return problem(error.status_code, code, error.detail, headers)
+    if error.status_code != 405:
+        return problem(error.status_code, code, error.detail)
+    headers = {"allow": _allowed(request)}
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers=headers)
+    return problem(405, code, f"This path takes {headers['allow']}.", headers)
 
 
 def _allowed(request: Request) -> str:
@@ -137,7 +145,7 @@ def _allowed(request: Request) -> str:
         for route in request.app.routes
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
     )
-    return ", ".join(sorted(set().union(*fitting)))
+    return ", ".join(sorted({"OPTIONS"}.union(*fitting)))
 
 
 async def on_unavailable(request: Request, error: Exception) -> Response:

@@ -87,6 +87,8 @@ class QuotaExceeded(DomainError):
 class QuotaUsedUp(QuotaExceeded):
     """So it is for now; `retry_after_s` says for how long, where time alone helps."""
 
+    code = "quota_used_up"
+
     def __init__(self, message: str, retry_after_s: int | None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s

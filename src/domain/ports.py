@@ -16,8 +16,11 @@ from domain.media import MediaItem
 class EventStore(Protocol):
     """Streams of events, with the projection and the outbox kept in the same transaction."""
 
-    async def load(self, media_id: UUID) -> list[StoredEvent]:
-        """The stream in order; empty when there is none."""
+    async def load(self, media_id: UUID, owner: str | None = None) -> list[StoredEvent]:
+        """The stream in order; empty when there is none, or when it is not the `owner`'s.
+
+        What is somebody else's is not read: it must take no longer than what is missing.
+        """
         ...
 
     async def append(

@@ -69,7 +69,7 @@ class BucketOutputGate:
             return OutputsInvalid(f"The manifest is malformed in {error.error_count()} places.")
         if manifest.attempt_id != attempt_id:
             return None
-        wrong = _wrong_names(manifest, layout, media_id, media_type)
+        wrong = wrong_names(manifest, layout, media_id, media_type)
         wrong = wrong or await self._wrong_objects(manifest, layout)
         return OutputsInvalid(wrong) if wrong else _outputs(manifest, layout, body)
 
@@ -127,9 +127,10 @@ class BucketOutputGate:
         self._proven.add(proof)
 
 
-def _wrong_names(
+def wrong_names(
     manifest: Manifest, layout: OutputLayout, media_id: UUID, media_type: MediaType
 ) -> str | None:
+    """What a manifest names that is not this item's, or does not name though it must."""
     if (manifest.media_id, manifest.type) != (media_id, media_type.value):
         return "The manifest is of another item."
     named = (

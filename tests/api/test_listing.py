@@ -1,6 +1,5 @@
 """One's items, newest first, a page at a time."""
 
-import base64
 from collections.abc import AsyncIterator
 
 import httpx
@@ -74,24 +73,7 @@ async def test_a_page_has_50_items_when_nothing_is_said(studio: Studio) -> None:
     assert [len(page) async for page in pages(studio, "")] == [50, 1]
 
 
-def encoded(text: str) -> str:
-    """A cursor that holds `text`."""
-    return base64.urlsafe_b64encode(text.encode()).decode()
-
-
-ANY_ID = "0190a1b2-0000-4000-8000-000000000001"
-BAD_CURSORS = (
-    "",
-    "!",
-    "é",
-    "AAA",
-    encoded("yesterday"),
-    encoded(f"yesterday {ANY_ID}"),
-    encoded("2026-11-02T09:00:00+00:00 no-uuid"),
-    encoded(f"0001-01-01T00:00:00+14:00 {ANY_ID}"),
-    encoded(f"9999-12-31T23:59:59-14:00 {ANY_ID}"),
-    encoded(f"2026-11-02T09:00:00+00:00 {ANY_ID} more"),
-)
+BAD_CURSORS = ("", "!", "é", "AAA", "A" * 43, "A" * 44, "A" * 45, "=" * 44, "A" * 5000)
 
 
 @pytest.mark.parametrize("cursor", BAD_CURSORS)
@@ -99,7 +81,22 @@ async def test_a_cursor_that_we_did_not_give_is_refused(studio: Studio, cursor: 
     refused(await list_with(studio, cursor=cursor), "cursor")
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "201", "many", "", "1.5", "9" * 5000, "²"])
+async def test_a_cursor_that_was_altered_or_is_somebody_elses_is_refused(
+    studio: Studio, stranger: Studio
+) -> None:
+    for _ in range(2):
+        await studio.register()
+    given = (await studio.get("/api/media?limit=1")).json()["nextCursor"]
+
+    assert (await list_with(studio, cursor=given)).status_code == 200
+    refused(await list_with(stranger, cursor=given), "cursor")
+    for place in range(0, len(given), 5):
+        other = "A" if given[place] != "A" else "B"
+        altered = given[:place] + other + given[place + 1 :]
+        refused(await list_with(studio, cursor=altered), "cursor")
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "201", "many", "", "1.5", "9" * 5000, "²", "٣"])
 async def test_a_limit_is_a_number_from_1_to_200(studio: Studio, limit: str) -> None:
     refused(await list_with(studio, limit=limit), "limit")
 

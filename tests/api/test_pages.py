@@ -12,11 +12,16 @@ import pytest_asyncio
 from starlette.applications import Starlette
 
 from api import pages
+from api.openapi import document
+from api.problem_codes import CATALOGUE
 from api.problems import HANDLERS
+from api.reference.markup import tag, words
+from api.routes import OPERATIONS
 from infra.settings import load
 from tests.docs import ROOT
 from tests.infra.variables import ENVIRON
 
+DESCRIPTION = document(OPERATIONS, "test")
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 SETTINGS = load(
     ENVIRON
@@ -30,7 +35,7 @@ SETTINGS = load(
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=pages.routes(SETTINGS), exception_handlers=HANDLERS)
+    app = Starlette(routes=pages.routes(SETTINGS, DESCRIPTION), exception_handlers=HANDLERS)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://here.test") as client:
         yield client
@@ -53,6 +58,44 @@ async def test_a_page_loads_what_is_there_and_holds_no_code_of_its_own(
     for name in named:
         assert (await http.get(name)).status_code == 200, name
     assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|\sstyle=", page.text)
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/problems"])
+async def test_the_reference_leads_nowhere_in_vain_and_runs_no_script(
+    http: httpx.AsyncClient, path: str
+) -> None:
+    pages_of = {each: (await http.get(each)).text for each in ("/docs", "/docs/problems")}
+    ids = {each: re.findall(r' id="([^"]+)"', text) for each, text in pages_of.items()}
+
+    assert len(set(ids[path])) == len(ids[path])
+    assert not re.search(r"<script|<style|\son\w+=|\sstyle=", pages_of[path])
+    for target in set(re.findall(r'(?:src|href)="([^"]*)"', pages_of[path])):
+        page, _, place = target.partition("#")
+        if place:
+            assert place in ids[page or path], target
+        elif page != "/openapi.json":
+            assert (await http.get(page)).status_code == 200, target
+
+
+async def test_the_reference_holds_every_operation_model_and_problem(
+    http: httpx.AsyncClient,
+) -> None:
+    api, problems = (await http.get("/docs")).text, (await http.get("/docs/problems")).text
+
+    names = [operation.endpoint.__name__ for operation in OPERATIONS]
+    models = DESCRIPTION["components"]["schemas"]
+    assert all(f'id="{name}"' in api for name in [*names, *models])
+    assert all(f'id="{code}"' in problems for code in CATALOGUE)
+    assert all(remedy.split("`")[0] in problems for _, _, remedy in CATALOGUE.values())
+
+
+async def test_text_never_becomes_markup() -> None:
+    made = tag("p", "<script>", words("`a<b` [x](/y) & z"), title='"quoted"')
+
+    assert made == (
+        '<p title="&quot;quoted&quot;">&lt;script&gt;'
+        '<code>a&lt;b</code> <a href="/y">x</a> &amp; z</p>'
+    )
 
 
 async def test_every_module_imports_only_what_is_there(http: httpx.AsyncClient) -> None:

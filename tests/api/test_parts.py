@@ -9,11 +9,11 @@ import httpx
 import pytest
 import pytest_asyncio
 from botocore.client import BaseClient
+from pydantic import BaseModel
 
-from api.cli import sending
-from api.cli.client import MediaClient
 from api.cli.file import examine
-from api.upload_schemas import PartsUploadOut, RegisteredOut
+from codex_media import MediaClient, Registered, sending
+from codex_media.models import PartsUpload
 from domain.use_cases.parts import MAX_PARTS, MIB, part_size
 from infra.loops import sweep_once, tidy_once
 from infra.settings import Settings, load
@@ -42,13 +42,13 @@ class Cinema(NamedTuple):
         found = self.studio.s3.list_multipart_uploads(Bucket=self.bucket)
         return [upload["UploadId"] for upload in found.get("Uploads", [])]
 
-    async def offered(self, media_id: "UUID") -> PartsUploadOut:
+    async def offered(self, media_id: "UUID") -> PartsUpload:
         """What is missing now."""
         answer = await self.studio.get(f"/api/media/{media_id}/upload")
         assert answer.status_code == 200, answer.text
-        return parts_of(RegisteredOut.model_validate_json(answer.content))
+        return parts_of(Registered.model_validate_json(answer.content))
 
-    async def put(self, upload: PartsUploadOut, *numbers: int) -> None:
+    async def put(self, upload: PartsUpload, *numbers: int) -> None:
         """Send these parts, with no header that a browser would not send by itself."""
         for part in upload.parts:
             if part.number in numbers:
@@ -64,10 +64,11 @@ class Cinema(NamedTuple):
         return self.under_way() == await pool.fetch("SELECT FROM part_uploads") == []
 
 
-def parts_of(registered: RegisteredOut) -> PartsUploadOut:
-    """How to send a large file."""
-    assert isinstance(registered.upload, PartsUploadOut)
-    return registered.upload
+def parts_of(registered: BaseModel) -> PartsUpload:
+    """How to send a large file, as the client understands the answer."""
+    understood = Registered.model_validate_json(registered.model_dump_json(by_alias=True))
+    assert isinstance(understood.upload, PartsUpload)
+    return understood.upload
 
 
 @pytest_asyncio.fixture
@@ -200,7 +201,7 @@ def test_the_command_sends_only_what_is_missing_and_tries_again(
     file, sent = tmp_path / "film.mp4", list[int]()
     file.write_bytes(BODY)
     with MediaClient(listening.public_app_url, token()) as client:
-        registered = client.register(examine(file, None))
+        registered = client.register(*examine(file, None).announced)
         media_id, upload = registered.media.id, parts_of(registered)
         assert httpx.put(upload.parts[1].url, content=BODY[PART : 2 * PART]).is_success
         upload = parts_of(client.renew(media_id))

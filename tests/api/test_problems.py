@@ -12,8 +12,10 @@ from botocore.client import BaseClient
 from openapi_spec_validator import validate
 
 from api.operations import Operation
-from api.problems import TYPE_PREFIX
+from api.problem_codes import CATALOGUE, PAGE
+from api.problems import STATUSES
 from api.routes import OPERATIONS
+from domain.errors import DomainError
 from infra.settings import load
 from tests.api.gpu import failure
 from tests.api.service import REQUEST_ID, Service, running
@@ -22,6 +24,7 @@ from tests.api.test_health import cut, hang_up, mend
 from tests.api.test_playback import token
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+STREAMED = [each for each in OPERATIONS if each.streamed is not None]
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/api", "/api/media/a/b/c", "/api/playback/"])
@@ -30,7 +33,7 @@ async def test_an_unknown_path_is_a_404_problem(studio: Studio, path: str) -> No
 
     assert answer.status_code == 404
     assert answer.json() == {
-        "type": f"{TYPE_PREFIX}not_found",
+        "type": f"{PAGE}#not_found",
         "title": "Not Found",
         "status": 404,
         "code": "not_found",
@@ -42,9 +45,9 @@ async def test_an_unknown_path_is_a_404_problem(studio: Studio, path: str) -> No
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("DELETE", "/api/media", {"GET", "HEAD", "POST"}),
-        ("GET", "/api/transcoding/retry", {"POST"}),
-        ("PUT", "/livez", {"GET", "HEAD"}),
+        ("DELETE", "/api/media", {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("GET", "/api/transcoding/retry", {"OPTIONS", "POST"}),
+        ("PUT", "/livez", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
 async def test_a_wrong_method_is_a_405_problem_that_names_the_right_ones(
@@ -54,6 +57,40 @@ async def test_a_wrong_method_is_a_405_problem_that_names_the_right_ones(
 
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
     assert set(answer.headers["allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/api/media", "GET, HEAD, OPTIONS, POST"), ("/api/transcoding/retry", "OPTIONS, POST")],
+)
+async def test_options_tells_the_methods(studio: Studio, path: str, allowed: str) -> None:
+    answer = await studio.service.http.options(path)
+
+    assert (answer.status_code, answer.headers["allow"], answer.content) == (204, allowed, b"")
+
+
+@pytest.mark.parametrize("operation", STREAMED, ids=[each.path for each in STREAMED])
+async def test_head_of_a_stream_is_its_headers_and_leaves_nothing_open(
+    studio: Studio, operation: Operation
+) -> None:
+    headers = studio.auth(*operation.roles)
+
+    answer = await studio.service.http.head(operation.path, headers=headers)
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"].startswith(operation.media_types[0])
+    assert studio.service.app.state.hub._count == 0
+
+
+async def test_every_refusal_of_the_domain_has_a_code_and_its_status() -> None:
+    for kind, mapped in STATUSES.items():
+        assert issubclass(kind, DomainError)
+        assert CATALOGUE[kind.code].status == mapped.status
+    everyone = set(DomainError.__subclasses__())
+    while everyone:
+        kind = everyone.pop()
+        everyone |= set(kind.__subclasses__())
+        assert kind.code in CATALOGUE, kind
 
 
 async def test_a_bug_is_a_500_problem_without_trace_or_secret(

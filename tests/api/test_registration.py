@@ -1,5 +1,6 @@
 """Registering a file, sending it to the bucket, and saying that it is there."""
 
+import asyncio
 import json
 from typing import Any
 from uuid import uuid4
@@ -84,6 +85,29 @@ async def test_an_idempotency_key_serves_one_request_only(studio: Studio) -> Non
     answer = await studio.post("/api/media", AUDIO.request(), idempotency_key="mine")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_reused")
+
+
+async def test_sixteen_registrations_at_once_under_one_key_make_one_item(studio: Studio) -> None:
+    key = str(uuid4())
+    requests = (studio.post("/api/media", VIDEO.request(), idempotency_key=key) for _ in range(16))
+
+    answers = await asyncio.gather(*requests)
+
+    assert {answer.status_code for answer in answers} == {201}
+    (media_id,) = {answer.json()["media"]["id"] for answer in answers}
+    assert await studio.events(media_id) == ["registered"]
+
+
+async def test_of_two_requests_at_once_under_one_key_one_is_refused(studio: Studio) -> None:
+    key = str(uuid4())
+    clips = [VIDEO, AUDIO] * 8
+    requests = (studio.post("/api/media", clip.request(), idempotency_key=key) for clip in clips)
+
+    answers = await asyncio.gather(*requests)
+
+    told = [answer.json().get("code", "taken") for answer in answers]
+    assert sorted(told) == ["idempotency_key_reused"] * 8 + ["taken"] * 8
+    assert len({answer.json()["media"]["id"] for answer in answers if answer.is_success}) == 1
 
 
 async def test_two_creators_may_use_the_same_idempotency_key(

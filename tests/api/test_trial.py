@@ -9,12 +9,11 @@ import pytest
 
 from api.auth import Role
 from api.cli import trial
-from api.cli.client import MediaClient
 from api.cli.file import MediaFile
 from api.cli.place import TOKEN_LIFE, mint_token
 from api.cli.trial import Faults, Trial, Verdict, flaws_of
-from api.schemas import EventOut, HistoryOut, OutputsOut, StatusOut
-from domain.lifecycle import Status
+from codex_media import MediaClient
+from codex_media.models import Event, History, MediaStatus, Outputs, Status
 from infra.settings import Settings
 from tests.api.console import Console
 
@@ -23,8 +22,8 @@ LIFE = ["registered", "upload_completed", "transcoding_requested", "transcoding_
 LIFE += ["transcoding_started", "transcoding_completed"]
 
 
-def event(version: int, kind: str, job: str = "job-1") -> EventOut:
-    return EventOut(
+def event(version: int, kind: str, job: str = "job-1") -> Event:
+    return Event(
         version=version,
         event_id=uuid4(),
         type=f"media.{kind}",
@@ -41,16 +40,16 @@ def event(version: int, kind: str, job: str = "job-1") -> EventOut:
     )
 
 
-def history(*kinds: str) -> HistoryOut:
+def history(*kinds: str) -> History:
     events = [event(version, kind) for version, kind in enumerate(kinds, 1)]
-    return HistoryOut(media_id=uuid4(), events=events)
+    return History(media_id=uuid4(), events=events)
 
 
 def verdict(status: Status, *flaws: str) -> Verdict:
-    none = OutputsOut(
+    none = Outputs(
         hls_master_playlist_key=None, hls_preview_key=None, thumbnail_key=None, waveform_key=None
     )
-    found = StatusOut(
+    found = MediaStatus(
         media_id=UUID(int=1),
         status=status,
         error=None,
@@ -132,7 +131,7 @@ async def test_a_row_that_is_not_its_history_is_a_flaw(
     dsn = listening.database_url.get_secret_value()
     token = mint_token(listening, "alice", [Role.CREATOR], TOKEN_LIFE)
     with MediaClient(listening.public_app_url, token) as client:
-        media_id = client.register(file).media.id
+        media_id = client.register(*file.announced).media.id
         await owner.execute("UPDATE media_items SET file_name = 'b.mp4'")
         (judged,) = await trial.judge(client, [media_id], dsn)
 

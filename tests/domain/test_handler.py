@@ -25,8 +25,8 @@ class RacedEventStore:
     rivals: list[Command] = field(default_factory=list)
     appends: int = 0
 
-    async def load(self, media_id: UUID) -> list[StoredEvent]:
-        return await self.inner.load(media_id)
+    async def load(self, media_id: UUID, owner: str | None = None) -> list[StoredEvent]:
+        return await self.inner.load(media_id, owner)
 
     async def append(
         self,
@@ -52,8 +52,8 @@ class RacedEventStore:
 class LaggingEventStore(RacedEventStore):
     """A store that never shows the newest event."""
 
-    async def load(self, media_id: UUID) -> list[StoredEvent]:
-        return (await self.inner.load(media_id))[:-1]
+    async def load(self, media_id: UUID, owner: str | None = None) -> list[StoredEvent]:
+        return (await self.inner.load(media_id, owner))[:-1]
 
 
 async def with_history(*commands: Command) -> MemoryEventStore:

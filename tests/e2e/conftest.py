@@ -14,8 +14,8 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from api.cli.client import MediaClient
 from api.cli.place import RUNNING, client
+from codex_media import MediaClient
 from gpu_worker.settings import EncodeSettings
 from gpu_worker.tools import Tools, find_tools
 from tests.gpu_worker.clips import Clips

@@ -2,9 +2,9 @@
 
 import pytest
 
-from api.cli.client import MediaClient
 from api.cli.file import examine
 from api.cli.local import carry_through
+from codex_media import MediaClient
 from tests.browser.chromium import chromium, needs_chromium
 from tests.gpu_worker.clips import Clips
 

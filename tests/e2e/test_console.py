@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Request, expect
 
 from api.auth import Role
-from api.cli.client import MediaClient
 from api.cli.file import examine
 from api.cli.place import TOKEN_LIFE, mint_token
+from codex_media import MediaClient
 from infra.embedded.ports import free_port
 from infra.settings import load
 from tests.browser.chromium import chromium, needs_chromium
@@ -189,7 +189,7 @@ def test_the_stream_resumes_after_the_server_restarted(
             expect(window.page.get_by_role("heading", name="Nothing uploaded yet")).to_be_visible()
         expect(window.page.get_by_text("Connection lost")).to_be_visible()
         with MediaClient(settings.public_app_url, token) as client:
-            client.register(examine(file, None))
+            client.register(*examine(file, None).announced)
         window.page.on("request", lambda sent: "/api/media?" in sent.url and lists.append(sent))
         with second_api(program, port):
             expect(window.page.get_by_text("Live", exact=True)).to_be_visible()
@@ -274,6 +274,8 @@ def test_no_page_keeps_anybody_out_on_a_phone_in_light_and_in_dark(
             f"/#/media/{film}": page.get_by_label("Quality"),
             "/": window.item(BROKEN).locator(".state"),
             "/audit": page.get_by_text("Covers", exact=True),
+            "/docs": page.get_by_role("heading", name="Models"),
+            "/docs/problems": page.get_by_role("heading", name="access_denied"),
         }
         for path, sign in shown.items():
             page.goto("about:blank")

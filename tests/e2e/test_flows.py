@@ -13,11 +13,10 @@ import httpx
 import m3u8
 import pytest
 
-from api.cli.client import MediaClient, ServiceRefused
 from api.cli.file import examine
 from api.cli.local import Outcome, carry_through, follow
+from codex_media import MediaClient, ServiceRefused, Status
 from domain.failure import ErrorCode
-from domain.lifecycle import Status
 from domain.read_model import MediaRow, project_history
 from gpu_worker.contract import Manifest
 from gpu_worker.tools import Tools

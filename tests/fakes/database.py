@@ -104,8 +104,11 @@ class MemoryEventStore:
 
     database: MemoryDatabase
 
-    async def load(self, media_id: UUID) -> list[StoredEvent]:
-        return list(self.database.streams.get(media_id, []))
+    async def load(self, media_id: UUID, owner: str | None = None) -> list[StoredEvent]:
+        found = list(self.database.streams.get(media_id, []))
+        first = found[0].event if found else None
+        own = first is not None and first.type == "media.registered" and first.creator_id == owner
+        return found if owner is None or own else []
 
     async def now(self) -> datetime:
         return self.database.clock

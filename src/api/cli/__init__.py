@@ -208,7 +208,7 @@ def upload(
     from api.cli import local, output, place
     from api.cli.failures import told
     from api.cli.file import examine
-    from domain.lifecycle import Status
+    from codex_media import Status
 
     with told(as_json=as_json):
         chosen = examine(file, content_type)
@@ -218,7 +218,7 @@ def upload(
         output.print_json(outcome.as_json())
     else:
         local.show_outcome(outcome)
-    raise typer.Exit(0 if outcome.status.status is Status.READY else 1)
+    raise typer.Exit(0 if outcome.status.status == Status.READY else 1)
 
 
 @app.command()
@@ -242,7 +242,7 @@ def retry(
 ) -> None:
     """Try a failed item once more, and follow it to its end."""
     from api.cli import local, output, place
-    from domain.lifecycle import Status
+    from codex_media import Status
 
     with place.client(data, creator) as client:
         client.retry(media_id)
@@ -251,7 +251,7 @@ def retry(
         output.print_json(found.model_dump(mode="json", by_alias=True))
     else:
         output.show_status(found)
-    raise typer.Exit(0 if found.status is Status.READY else 1)
+    raise typer.Exit(0 if found.status == Status.READY else 1)
 
 
 @app.command(epilog="Example: `codex-media erase ID --yes`")

@@ -1,87 +1,38 @@
 """`audit export`, `audit verify` and `audit checkpoint`: what they do."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from api.audit_schemas import CheckpointOut
 from api.auth import Role
 from api.cli import output, place
-from api.cli.client import ServiceRefused, ServiceUnreachable, proxied
-from api.problems import Problem
+from codex_media import MediaClient
+from codex_media.models import Checkpoint
 from infra.ledger import verifier
 from infra.ledger.checkpoint import CheckpointInvalid, PublicKey
 from infra.ledger.verifier import Verdict
-from infra.settings import load
 
-TIMEOUT_S = 30.0
 AUDITOR = "local-auditor"
-
-
-class BundleIncomplete(ServiceUnreachable):
-    """The bundle broke off on its way; nothing was kept of it."""
-
-    code = "bundle_incomplete"
 
 
 def export(out: Path, data: Path | None) -> int:
     """Fetch the bundle of a running service into `out`; its bytes. Whole, or not there."""
-    unfinished = out.with_name(f".{out.name}.part")
-    try:
-        with _get("/api/audit/bundle", data) as answer, unfinished.open("wb") as file:
-            for chunk in answer.iter_bytes():
-                file.write(chunk)
-        unfinished.replace(out)
-    except httpx.HTTPError as error:
-        raise BundleIncomplete(f"The bundle broke off: {error}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return out.stat().st_size
+    with _client(data) as client:
+        return client.bundle(out)
 
 
-def newest_checkpoint(data: Path | None) -> CheckpointOut:
+def newest_checkpoint(data: Path | None) -> Checkpoint:
     """The service's newest signed checkpoint."""
-    with _get("/api/audit/checkpoint", data) as answer:
-        return CheckpointOut.model_validate_json(answer.read())
+    with _client(data) as client:
+        return client.checkpoint()
 
 
-@contextmanager
-def _get(path: str, data: Path | None) -> Iterator[httpx.Response]:
+def _client(data: Path | None) -> MediaClient:
     """As CODEX_MEDIA_TOKEN says, else as an auditor of the service that runs here."""
-    url, token = os.environ.get("CODEX_MEDIA_URL"), os.environ.get("CODEX_MEDIA_TOKEN")
-    if not (url and token):
-        settings = load(place.environment(data))
-        url = url or settings.public_app_url
-        token = token or place.mint_token(settings, AUDITOR, [Role.AUDITOR], place.TOKEN_LIFE)
-    headers = {"authorization": f"Bearer {token}", "accept": "*/*"}
-    with httpx.Client(
-        base_url=url, headers=headers, timeout=TIMEOUT_S, trust_env=proxied(url)
-    ) as client:
-        request = client.build_request("GET", path)
-        try:
-            answer = client.send(request, stream=True)
-        except httpx.HTTPError as error:
-            raise ServiceUnreachable(f"{url} does not answer ({error}).") from None
-        try:
-            if not answer.is_success:
-                raise _refusal(answer)
-            yield answer
-        finally:
-            answer.close()
-
-
-def _refusal(answer: httpx.Response) -> ServiceRefused:
-    try:
-        problem = Problem.model_validate_json(answer.read())
-    except ValueError:
-        status = answer.status_code
-        return ServiceRefused(status, "unexpected_answer", f"The service answered {status}.")
-    return ServiceRefused(answer.status_code, problem.code, problem.detail)
+    return place.client(data, AUDITOR, [Role.AUDITOR])
 
 
 def verify(file: Path, keys: list[str], since: list[Path]) -> Verdict:

@@ -14,7 +14,7 @@ import asyncpg
 import httpx
 
 from api.cli import output, place
-from api.cli.client import proxied
+from codex_media.wire import proxied
 from domain.errors import StorageUnavailable, TranscoderError
 from infra.object_storage import open_storage
 from infra.postgres.migrations import require_current

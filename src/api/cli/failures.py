@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 import typer
 
-from api.cli.client import ServiceRefused, ServiceUnreachable
 from api.cli.env_file import EnvFileThere, LedgerNameInvalid
 from api.cli.file import UnusableFile
 from api.cli.output import print_json
 from api.cli.place import CreatorInvalid, NothingRunning
+from codex_media import CodexMediaError
 from domain.errors import StorageUnavailable
 from infra.embedded.errors import EmbeddedError
 from infra.ledger.bundle import BundleUnreadable
@@ -19,8 +19,7 @@ from infra.postgres.replay import ReplayForbidden, ReplayRunning
 from infra.settings import SettingsInvalid
 
 KNOWN: tuple[type[Exception], ...] = (
-    ServiceRefused,
-    ServiceUnreachable,
+    CodexMediaError,
     UnusableFile,
     EnvFileThere,
     LedgerNameInvalid,

@@ -36,6 +36,11 @@ class MediaFile(NamedTuple):
     content_type: str
     size: int
 
+    @property
+    def announced(self) -> tuple[str, str, int]:
+        """What its registration says of it."""
+        return self.path.name, self.content_type, self.size
+
 
 def examine(path: Path, content_type: str | None) -> MediaFile:
     """`path` as something to upload, of `content_type` or what its name says."""

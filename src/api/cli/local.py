@@ -15,13 +15,19 @@ import httpx
 
 from api.auth import Role
 from api.cli import DEFAULT_DATA, output, trial
-from api.cli.client import MediaClient, ServiceUnreachable
 from api.cli.file import MediaFile, UnusableFile
 from api.cli.place import DEMO_CREATOR, RUNNING, TOKEN_LIFE, mint_token, write_running
-from api.cli.sending import send
-from api.schemas import HistoryOut, PlaybackOut, StatusOut
-from api.upload_schemas import PartsUploadOut, RegisteredOut, UploadOut
-from domain.lifecycle import Status
+from codex_media import MediaClient, ServiceUnreachable
+from codex_media.models import (
+    History,
+    MediaStatus,
+    PartsUpload,
+    Playback,
+    Registered,
+    Status,
+    Upload,
+)
+from codex_media.sending import send
 from infra.embedded.object_store import BucketKeys, allow_pages
 from infra.embedded.ports import free_port
 from infra.embedded.runpod_chaos import ChaosPlan
@@ -39,9 +45,9 @@ FOLLOW_LIMIT_S = 7 * 3600
 class Outcome(NamedTuple):
     """How the life of one uploaded file went."""
 
-    status: StatusOut
-    history: HistoryOut
-    playback: PlaybackOut | None
+    status: MediaStatus
+    history: History
+    playback: Playback | None
     elapsed_s: float
 
     def as_json(self) -> dict[str, object]:
@@ -101,19 +107,19 @@ def carry_through(client: MediaClient, file: MediaFile, resume: UUID | None = No
     With `resume`, as that item's, and only what is missing of it.
     """
     started = time.monotonic()
-    registered = _resumed(client, file, resume) if resume else client.register(file)
+    registered = _resumed(client, file, resume) if resume else client.register(*file.announced)
     media_id = registered.media.id
     if registered.upload is not None:
         _send(client, media_id, file, registered.upload)
     client.complete(media_id)
     status = follow(client, client.status(media_id))
     elapsed_s = time.monotonic() - started
-    ready = status.status is Status.READY
+    ready = status.status == Status.READY
     playback = client.playback(media_id) if ready else None
     return Outcome(status, client.history(media_id), playback, elapsed_s)
 
 
-def _resumed(client: MediaClient, file: MediaFile, media_id: UUID) -> RegisteredOut:
+def _resumed(client: MediaClient, file: MediaFile, media_id: UUID) -> Registered:
     media = client.media(media_id)
     if (media.file_name, media.size) != (file.path.name, file.size):
         raise UnusableFile(
@@ -122,15 +128,13 @@ def _resumed(client: MediaClient, file: MediaFile, media_id: UUID) -> Registered
         )
     if media.status is Status.UPLOADING:
         return client.renew(media_id)
-    return RegisteredOut(media=media, upload=None)
+    return Registered(media=media, upload=None)
 
 
-def _send(
-    client: MediaClient, media_id: UUID, file: MediaFile, upload: UploadOut | PartsUploadOut
-) -> None:
+def _send(client: MediaClient, media_id: UUID, file: MediaFile, upload: Upload) -> None:
     try:
         with output.upload_bar(file.path.name, file.size) as sent:
-            if isinstance(upload, PartsUploadOut):
+            if isinstance(upload, PartsUpload):
                 sent(file.size - sum(part.size for part in upload.parts))
             send(client, media_id, file.path, upload, sent)
     except (KeyboardInterrupt, ServiceUnreachable):
@@ -139,7 +143,7 @@ def _send(
         raise
 
 
-def follow(client: MediaClient, status: StatusOut) -> StatusOut:
+def follow(client: MediaClient, status: MediaStatus) -> MediaStatus:
     """Show progress until the item is ready or failed; its last status."""
     with output.transcoding_bar() as show:
         newest = status
@@ -235,7 +239,7 @@ async def _carry(demo: Demo, file: MediaFile, environ: Mapping[str, str]) -> int
         output.print_json(outcome.as_json())
     else:
         show_outcome(outcome)
-    return 0 if outcome.status.status is Status.READY else 1
+    return 0 if outcome.status.status == Status.READY else 1
 
 
 async def _try(

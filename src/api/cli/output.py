@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from api.schemas import ErrorOut, HistoryOut, PlaybackOut, StatusOut
+from codex_media.models import History, ItemError, MediaStatus, Playback
 
 out = Console()
 err = Console(stderr=True)
@@ -33,7 +33,7 @@ def upload_bar(name: str, size: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def transcoding_bar() -> Iterator[Callable[[StatusOut], None]]:
+def transcoding_bar() -> Iterator[Callable[[MediaStatus], None]]:
     """A progress bar of percent and stage; call what it yields with each status."""
     columns = (
         TextColumn("{task.description}"),
@@ -44,7 +44,7 @@ def transcoding_bar() -> Iterator[Callable[[StatusOut], None]]:
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task("waiting for a worker", total=100)
 
-        def show(status: StatusOut) -> None:
+        def show(status: MediaStatus) -> None:
             text = str(status.status)
             if status.progress:
                 rung = f" {status.progress.rung}" if status.progress.rung else ""
@@ -69,10 +69,10 @@ def uploads_bar(count: int) -> Iterator[Callable[[str, int], None]]:
         yield lambda what, done: bar.update(task, description=what, completed=done)
 
 
-def show_status(status: StatusOut) -> None:
+def show_status(status: MediaStatus) -> None:
     """The status as lines a person reads."""
     out.print(f"media     {status.media_id}")
-    colour = {"ready": "green", "failed": "red"}.get(status.status, "yellow")
+    colour = {"ready": "green", "failed": "red"}.get(str(status.status), "yellow")
     out.print(f"status    [{colour}]{status.status}[/]  (attempt {status.attempts})")
     if status.runpod_job_id:
         out.print(f"job       {status.runpod_job_id}")
@@ -85,20 +85,20 @@ def show_status(status: StatusOut) -> None:
         out.print(f"{name}  {key}", soft_wrap=True)
 
 
-def show_error(error: ErrorOut) -> None:
+def show_error(error: ItemError) -> None:
     """Why an item failed and what to do."""
     out.print(f"why       {error.message}  [dim]({error.code})[/]", soft_wrap=True)
     out.print(f"what now  {error.hint}", soft_wrap=True)
 
 
-def show_playback(playback: PlaybackOut) -> None:
+def show_playback(playback: Playback) -> None:
     """The URLs, each on a line of its own so that it can be copied."""
     urls = playback.model_dump(mode="json", by_alias=True, exclude_none=True)
     for name, url in urls.items():
         out.print(f"{name}  {url}", soft_wrap=True, highlight=False)
 
 
-def show_history(history: HistoryOut) -> None:
+def show_history(history: History) -> None:
     """One line an event, in order."""
     for event in history.events:
         recorded = event.recorded_at.isoformat(timespec="milliseconds")

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.auth import Role, sign_token
 from api.cli import DEFAULT_DATA
-from api.cli.client import MediaClient
+from codex_media import MediaClient
 from gpu_worker.contract import CreatorId
 from infra.settings import Settings, load
 
@@ -78,11 +78,13 @@ def mint_token(settings: Settings, subject: str, roles: list[Role], life: timede
     return sign_token(settings, settings.jwt_secret, subject, roles, life)
 
 
-def client(data: Path | None, creator: str | None = None) -> MediaClient:
-    """A client of the service: CODEX_MEDIA_URL and CODEX_MEDIA_TOKEN, else as `creator`."""
+def client(
+    data: Path | None, subject: str | None = None, roles: list[Role] | None = None
+) -> MediaClient:
+    """A client of the service: as CODEX_MEDIA_URL and CODEX_MEDIA_TOKEN say, else as `subject`."""
     url, token = os.environ.get("CODEX_MEDIA_URL"), os.environ.get("CODEX_MEDIA_TOKEN")
     if url and token:
         return MediaClient(url, token)
     settings = load(environment(data))
-    minted = mint_token(settings, creator or DEMO_CREATOR, [Role.CREATOR], TOKEN_LIFE)
+    minted = mint_token(settings, subject or DEMO_CREATOR, roles or [Role.CREATOR], TOKEN_LIFE)
     return MediaClient(url or settings.public_app_url, token or minted)

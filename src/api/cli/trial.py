@@ -13,11 +13,10 @@ import typer
 from pydantic import BaseModel, Field
 
 from api.cli import output
-from api.cli.client import FINAL, MediaClient
 from api.cli.file import MediaFile
-from api.cli.sending import send
-from api.schemas import EventOut, HistoryOut, StatusOut
-from domain.lifecycle import Status
+from codex_media import MediaClient
+from codex_media.models import FINAL, Event, History, MediaStatus, Status
+from codex_media.sending import send
 from domain.media import MAX_JOBS_PER_ATTEMPT
 from infra.embedded.runpod_chaos import ChaosPlan, Fault
 from infra.embedded.runpod_local import RunpodEndpoint
@@ -42,14 +41,14 @@ Told = Callable[[str, int], None]
 class Verdict(NamedTuple):
     """One item: where it ended, and what is wrong with it."""
 
-    status: StatusOut
+    status: MediaStatus
     events: tuple[str, ...]
     flaws: tuple[str, ...]
 
     @property
     def good(self) -> bool:
         """Whether it is ready, with each event once, in a row that equals its history."""
-        return self.status.status is Status.READY and not self.flaws
+        return self.status.status == Status.READY and not self.flaws
 
     def as_json(self) -> dict[str, object]:
         """An item of `demo --uploads --json`."""
@@ -84,7 +83,7 @@ class Trial(NamedTuple):
     @property
     def by_status(self) -> Counter[str]:
         """How many ended, or are stuck, in which state."""
-        return Counter(each.status.status.value for each in self.verdicts)
+        return Counter(str(each.status.status) for each in self.verdicts)
 
     def as_json(self) -> dict[str, object]:
         """What `demo --uploads --json` prints."""
@@ -156,7 +155,7 @@ def _carry_all(
 
 
 def _upload(client: MediaClient, file: MediaFile, place: int, tell: Told) -> UUID:
-    registered = client.register(file)
+    registered = client.register(*file.announced)
     if registered.upload is not None:
         media_id, upload = registered.media.id, registered.upload
         send(client, media_id, file.path, upload, lambda _: None)
@@ -194,7 +193,7 @@ def _judge(client: MediaClient, media_id: UUID, wrong: Mapping[UUID, Difference]
     return Verdict(status, tuple(event.type for event in history.events), tuple(flaws))
 
 
-def flaws_of(history: HistoryOut) -> list[str]:
+def flaws_of(history: History) -> list[str]:
     """What in a history is not as it must be when an upload became `ready` at the first attempt."""
     events = history.events
     flaws = [f"{what} is there {count} times" for what, count in _repeated(events)]
@@ -210,7 +209,7 @@ _SUBMITTED, _STARTED = "media.transcoding_submitted", "media.transcoding_started
 _EXPECTED = {*ONCE, _SUBMITTED, _STARTED}
 
 
-def _repeated(events: Sequence[EventOut]) -> list[tuple[str, int]]:
+def _repeated(events: Sequence[Event]) -> list[tuple[str, int]]:
     """Facts that are told more than once. Each job of an attempt is submitted, one is started."""
     facts = Counter(
         (event.type, str(event.payload) if event.type == _SUBMITTED else "") for event in events

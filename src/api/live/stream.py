@@ -13,14 +13,13 @@ from api.live import messages
 from api.live.hub import Hub
 from api.live.subscription import End, Subscription
 from api.operations import Call
+from api.parameters import MAX_SEQ_DIGITS
 from infra.postgres.pool import UNAVAILABLE
 
 MEDIA_TYPE = "text/event-stream"
 KEEP_ALIVE_S = 15.0
 SEND_TIMEOUT_S = 30.0
 """A client that takes nothing for so long is gone, or as good as gone."""
-MAX_DIGITS = 18
-"""What PostgreSQL's bigint certainly holds."""
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 """Proxies pass every message on at once."""
 
@@ -41,7 +40,7 @@ async def read_stream(call: Call) -> Response:
 
 def _last(text: str) -> int | None:
     # Not refused: a browser that is answered an error never connects again.
-    known = text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
+    known = text.isascii() and text.isdecimal() and len(text) <= MAX_SEQ_DIGITS
     return int(text) if known else None
 
 

@@ -8,9 +8,9 @@ from domain.media import MediaItem, fold
 from domain.ports import EventStore
 
 
-async def load_item(store: EventStore, media_id: UUID) -> MediaItem:
-    """The item folded from its stream; `AccessDenied` when there is none."""
-    item = fold(stored.event for stored in await store.load(media_id))
+async def load_item(store: EventStore, media_id: UUID, owner: str | None = None) -> MediaItem:
+    """The item folded from its stream; `AccessDenied` where there is none, or none of `owner`."""
+    item = fold(stored.event for stored in await store.load(media_id, owner))
     if item is None:
         raise AccessDenied(media_id)
     return item
@@ -18,7 +18,7 @@ async def load_item(store: EventStore, media_id: UUID) -> MediaItem:
 
 async def load_owned(store: EventStore, media_id: UUID, creator_id: str) -> MediaItem:
     """The item, if it is this creator's; `AccessDenied` for missing and foreign ones alike."""
-    item = await load_item(store, media_id)
+    item = await load_item(store, media_id, creator_id)
     if item.creator_id != creator_id:
         raise AccessDenied(media_id)
     return item

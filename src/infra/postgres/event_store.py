@@ -41,9 +41,13 @@ class PostgresEventStore:
         self._pool = pool
         self._commit = GroupCommit(pool)
 
-    async def load(self, media_id: UUID) -> list[StoredEvent]:
-        """The stream in order; empty when there is none. Its trace is gone on with."""
-        history = [stored(row) for row in await self._pool.fetch(sql("load_stream"), media_id)]
+    async def load(self, media_id: UUID, owner: str | None = None) -> list[StoredEvent]:
+        """The stream in order; empty when there is none, or when it is not the `owner`'s.
+
+        Its trace is gone on with.
+        """
+        rows = await self._pool.fetch(sql("load_stream"), media_id, owner)
+        history = [stored(row) for row in rows]
         go_on(next((each.context.traceparent for each in reversed(history)), None))
         return history
 

@@ -104,7 +104,8 @@ class MediaReads:
     async def history(self, media_id: UUID, creator_id: str) -> list[StoredEvent]:
         """The events of one creator's item in order; none when it is missing or somebody else's."""
         async with acting_for(self._pool, creator_id) as connection:
-            return [stored(row) for row in await connection.fetch(sql("load_stream"), media_id)]
+            rows = await connection.fetch(sql("load_stream"), media_id, creator_id)
+            return [stored(row) for row in rows]
 
     async def master_key(self, media_id: UUID) -> str | None:
         """The multivariant playlist's key of a ready item, whoever owns it."""

@@ -1,16 +1,18 @@
 """Sending a file to the bucket: in one request, or in parts, several at once, what is missing."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import httpx
 
-from api.cli.client import MediaClient, ServiceRefused, ServiceUnreachable, proxied
-from api.upload_schemas import PartOut, PartsUploadOut, UploadOut
+from codex_media.errors import ServiceUnreachable, UploadInterrupted, UploadRefused
+from codex_media.models import Part, PartsUpload, Registered, SingleUpload
+from codex_media.wire import proxied
 
 CHUNK_BYTES = 256 * 1024
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
@@ -23,10 +25,11 @@ Sent = Callable[[int], None]
 """Told the bytes of each chunk; fewer than none, when a part has to be sent anew."""
 
 
-class SendingFailed(ServiceUnreachable):
-    """The bucket did not take the whole file; what it took is kept."""
+class Renews(Protocol):
+    """Who gives fresh URLs for what is missing of an item's file."""
 
-    code = "upload_interrupted"
+    def renew(self, media_id: UUID) -> Registered:
+        """The item, and how to send what is missing."""
 
 
 class Slice(NamedTuple):
@@ -48,23 +51,40 @@ class Slice(NamedTuple):
 
 
 def send(
-    client: MediaClient,
+    client: Renews,
     media_id: UUID,
     file: Path,
-    upload: UploadOut | PartsUploadOut,
+    upload: SingleUpload | PartsUpload,
     sent: Sent,
 ) -> None:
     """Send what the bucket lacks of `file`.
 
-    Raises `ServiceRefused` for what it does not want, `ServiceUnreachable` where nobody answers.
+    Raises `UploadRefused` for what it does not want, `ServiceUnreachable` where nobody answers.
     """
-    if isinstance(upload, UploadOut):
+    if isinstance(upload, SingleUpload):
         _send_whole(file, upload, sent)
     else:
         _Parts(client, media_id, file, upload, sent).send()
 
 
-def _send_whole(file: Path, upload: UploadOut, sent: Sent) -> None:
+async def send_beside(
+    client: Renews, media_id: UUID, file: Path, upload: SingleUpload | PartsUpload, sent: Sent
+) -> None:
+    """`send`, in threads of its own, which end soon after this is cancelled."""
+    stop = threading.Event()
+
+    def tell(count: int) -> None:
+        if stop.is_set():
+            raise UploadInterrupted("The upload was cancelled.")
+        sent(count)
+
+    try:
+        await asyncio.to_thread(send, client, media_id, file, upload, tell)
+    finally:
+        stop.set()
+
+
+def _send_whole(file: Path, upload: SingleUpload, sent: Sent) -> None:
     try:
         answer = httpx.put(
             upload.url,
@@ -80,15 +100,15 @@ def _send_whole(file: Path, upload: UploadOut, sent: Sent) -> None:
         raise _refused(answer.status_code)
 
 
-def _refused(status: int) -> ServiceRefused:
-    return ServiceRefused(status, "upload_refused", f"The bucket answered {status}.")
+def _refused(status: int) -> UploadRefused:
+    return UploadRefused(status, "upload_refused", f"The bucket answered {status}.")
 
 
 class _Parts:
     """One file's missing parts, under way."""
 
     def __init__(
-        self, client: MediaClient, media_id: UUID, file: Path, upload: PartsUploadOut, sent: Sent
+        self, client: Renews, media_id: UUID, file: Path, upload: PartsUpload, sent: Sent
     ) -> None:
         self._client = client
         self._media_id = media_id
@@ -114,7 +134,7 @@ class _Parts:
                 self._stop.set()
                 pool.shutdown(cancel_futures=True)
 
-    def _send_part(self, bucket: httpx.Client, part: PartOut) -> None:
+    def _send_part(self, bucket: httpx.Client, part: Part) -> None:
         said: str | None = None
         for tried in range(TRIES):
             if tried:
@@ -126,9 +146,9 @@ class _Parts:
             if said is None:
                 return
             self._renew(part.number, url)  # It may have expired.
-        raise SendingFailed(f"Part {part.number} could not be sent {TRIES} times: {said}.")
+        raise UploadInterrupted(f"Part {part.number} could not be sent {TRIES} times: {said}.")
 
-    def _try(self, bucket: httpx.Client, part: PartOut, url: str) -> str | None:
+    def _try(self, bucket: httpx.Client, part: Part, url: str) -> str | None:
         """What went wrong, if anything did."""
         told = 0
 
@@ -160,7 +180,7 @@ class _Parts:
                 upload = self._client.renew(self._media_id).upload
             except ServiceUnreachable:
                 return  # The old one may still be good.
-            if isinstance(upload, PartsUploadOut):
+            if isinstance(upload, PartsUpload):
                 self._urls |= {part.number: part.url for part in upload.parts}
 
 
