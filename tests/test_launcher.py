@@ -260,7 +260,7 @@ def test_the_api_image_has_no_runpod_and_no_image_has_development_tools() -> Non
     development = {re.split(r"[\[=<>]", line)[0] for line in extras["dev"] + extras["embedded"]}
     assert "runpod" not in pins("api")
     assert not development & set(pins("api"))
-    assert development & set(pins("worker")) == {"psutil"}  # which runpod itself needs
+    assert development & set(pins("worker")) == {"psutil", "pyyaml"}  # which runpod itself needs
 
 
 def test_every_direct_dependency_is_locked() -> None:

@@ -133,7 +133,8 @@ async def test_without_the_setting_no_other_page_may(studio: Studio) -> None:
     answer = await studio.get("/api/media", origin=OUR_PAGES)
     assert not [name for name in answer.headers if name.startswith("access-control")]
     asked = {"origin": OUR_PAGES, "access-control-request-method": "POST"}
-    assert (await studio.service.http.options("/api/media", headers=asked)).status_code == 405
+    answer = await studio.service.http.options("/api/media", headers=asked)
+    assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
 @pytest.mark.parametrize("origin", ["", "https://evil.test", "null"])

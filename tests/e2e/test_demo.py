@@ -67,7 +67,7 @@ def test_demo_ends_ready_and_its_data_is_found_again(data_folder: Path) -> None:
     assert told["events"][-1]["type"] == "media.transcoding_completed"
     assert processes_of(data_folder) == []
     with started(data_folder, "up"), client(data_folder) as again:
-        assert again.status(told["mediaId"]).status is Status.READY
+        assert again.status(told["mediaId"]).status == Status.READY
 
 
 def test_demo_of_a_broken_file_says_why_and_exits_1_behind_a_dead_proxy_too(

@@ -56,7 +56,9 @@ async def assert_history_is_the_row(program: Program, media_id: UUID) -> None:
     connection = await asyncpg.connect(program.settings()["DATABASE_URL"])
     try:
         history = await connection.fetch(
-            "SELECT * FROM events WHERE stream_id = $1 ORDER BY version", media_id
+            "SELECT e.*, p.salt, p.fields FROM events e LEFT JOIN personal p"
+            " USING (stream_id, version) WHERE e.stream_id = $1 ORDER BY e.version",
+            media_id,
         )
         row = await connection.fetchrow("SELECT * FROM media_items WHERE id = $1", media_id)
     finally:
@@ -90,7 +92,7 @@ def test_video_with_sound_becomes_playable(
     program: Program, media_client: MediaClient, clips: Clips, tools: Tools
 ) -> None:
     outcome = carry_through(media_client, examine(clips.sample, None))
-    assert outcome.status.status is Status.READY
+    assert outcome.status.status == Status.READY
     assert types(outcome) == WHOLE_LIFE
     assert outcome.playback is not None
     assert decode(tools, outcome.playback.master_url) == ""
@@ -137,7 +139,7 @@ def test_video_without_sound_becomes_playable(
     program: Program, media_client: MediaClient, clips: Clips, tools: Tools
 ) -> None:
     outcome = carry_through(media_client, examine(clips.silent, None))
-    assert outcome.status.status is Status.READY
+    assert outcome.status.status == Status.READY
     assert outcome.playback is not None
     assert decode(tools, outcome.playback.master_url) == ""
     master = m3u8.loads(fetch(outcome.playback.master_url).text)
@@ -150,7 +152,7 @@ def test_audio_becomes_playable_with_its_waveform(
     program: Program, media_client: MediaClient, clips: Clips, tools: Tools, name: str
 ) -> None:
     outcome = carry_through(media_client, examine(clips[name], None))
-    assert outcome.status.status is Status.READY
+    assert outcome.status.status == Status.READY
     assert types(outcome) == WHOLE_LIFE
     assert outcome.playback is not None
     assert decode(tools, outcome.playback.master_url) == ""
@@ -169,9 +171,9 @@ def test_text_named_mp4_fails_and_may_be_retried_once(
     file.write_text("this is not a film\n" * 50)
     outcome = carry_through(media_client, examine(file, None))
     media_id = outcome.status.media_id
-    assert outcome.status.status is Status.FAILED
+    assert outcome.status.status == Status.FAILED
     assert outcome.status.error is not None
-    assert outcome.status.error.code is ErrorCode.INPUT_UNREADABLE
+    assert outcome.status.error.code == ErrorCode.INPUT_UNREADABLE
     assert outcome.status.error.message.endswith(".")
     media_client.retry(media_id)
     again = follow(media_client, media_client.status(media_id))

@@ -134,7 +134,8 @@ async def test_f31_sigterm_in_the_middle_of_dispatch_and_reports_loses_nothing(
     living = asyncio.create_task(made.live())
     for _ in range(3):
         await asyncio.sleep(0.5)
-        assert await work.end(signal.SIGTERM) == 0, work.told()
+        # One that loads still has nothing in hand, and ends by the signal itself.
+        assert await work.end(signal.SIGTERM) in {0, -signal.SIGTERM}, work.told()
         work = await made.start("work")
     await living
     await made.check()
