@@ -66,7 +66,9 @@ async def _execute(dsn: str, statement: str) -> None:
 @asynccontextmanager
 async def _new_database(server_dsn: str, template: str) -> AsyncIterator[str]:
     name = f"test_{secrets.token_hex(6)}"
-    await _execute(server_dsn, f"CREATE DATABASE {name} TEMPLATE {template}")
+    # Its files copied, not logged: a third less work, which shows in a thousand databases.
+    copied = f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
+    await _execute(server_dsn, copied)
     yield _database(server_dsn, name)
     await _execute(server_dsn, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -62,7 +62,7 @@ def test_f35_a_reader_that_resumes_misses_nothing_and_gets_nothing_twice(
         assert whole.seen == list(range(1, len(whole.seen) + 1))
         assert len(whole.seen) > ITEMS
 
-        @settings(max_examples=40, deadline=None)
+        @settings(max_examples=20, deadline=None)
         @given(CUTS)
         def resumes(cuts: list[int]) -> None:
             reader = Reader(http, token)

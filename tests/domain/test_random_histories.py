@@ -169,7 +169,7 @@ class Item(RuleBasedStateMachine):
 
 TestItem = Item.TestCase
 TestItem.settings = settings(
-    max_examples=100,
+    max_examples=60,
     stateful_step_count=30,
     deadline=None,
 )

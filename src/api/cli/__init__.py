@@ -154,10 +154,14 @@ def work() -> None:
 @app.command()
 def migrate(data: Data = None) -> None:
     """Bring the database to this version's schema. Safe to run from many places at once."""
-    from api.cli import output, place, server
+    from asyncio import run
+
+    from api.cli import output, place
+    from infra.postgres import migrations
     from infra.settings import load
 
-    applied = server.apply_migrations(load(place.environment(data)))
+    database_url = load(place.environment(data)).database_url.get_secret_value()
+    applied = run(migrations.migrate(database_url))
     output.out.print(f"applied: {', '.join(applied)}" if applied else "nothing to apply")
 
 

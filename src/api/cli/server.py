@@ -1,4 +1,4 @@
-"""`serve`, `work` and `migrate`: the service's own processes."""
+"""`serve` and `work`: the service's own processes."""
 
 import asyncio
 import logging
@@ -20,7 +20,6 @@ from infra.bucket_setup import prepare_bucket
 from infra.figures.process import LineCounter
 from infra.loops import Pulse, run_loops
 from infra.otlp import exporting
-from infra.postgres.migrations import migrate
 from infra.settings import Settings, SettingsInvalid
 
 KEEP_ALIVE_S = 30
@@ -97,11 +96,6 @@ async def _work(settings: Settings) -> None:
     pulse = Pulse()
     async with open_services(settings) as services, answering(settings, pulse):
         await run_loops(services, stop, pulse)
-
-
-def apply_migrations(settings: Settings) -> list[str]:
-    """Bring the database to this version's schema; what was applied."""
-    return asyncio.run(migrate(settings.database_url.get_secret_value()))
 
 
 def prepare(settings: Settings, origins: Sequence[str]) -> str:
