@@ -37,7 +37,7 @@ class EncodeSettings(BaseModel):
     force_full_ladder: bool = False
     """All four rungs, even above the source."""
     hevc: bool = False
-    """Each rung in HEVC as well, in fragmented MP4, capped at three fifths of H.264's bit rate."""
+    """Each rung in HEVC as well, in fragmented MP4, capped at nine tenths of H.264's bit rate."""
     av1: bool = False
     """Each rung in AV1 as well, in fragmented MP4, capped at half of H.264's bit rate."""
     min_rung_step: float | None = Field(default=None, ge=1, le=2)

@@ -269,7 +269,7 @@ def test_the_command_line_has_an_output_more_for_each_rung() -> None:
     assert graph.endswith("[c0]scale=640:360,setsar=1,split=3[v1][hevc_1][av1_1]")
     start, end = argv.index("[hevc_1]"), argv.index("[av1_0]")
     keys = ["-g", "60", "-force_key_frames", "expr:gte(t,n_forced*2)"]
-    same = ["-profile:v", "main", "-tag:v", "hvc1", "-maxrate", "300k", "-bufsize", "300k", *keys]
+    same = ["-profile:v", "main", "-tag:v", "hvc1", "-maxrate", "450k", "-bufsize", "450k", *keys]
     closed = "log-level=error:scenecut=0:open-gop=0:min-keyint=60"
     muxer = [
         "-t", "14.5", *CLEAN, "-f", "hls", "-hls_time", "6", "-hls_playlist_type", "vod",
@@ -300,11 +300,11 @@ def encoders_of(argv: list[str]) -> list[str]:
 def test_av1_has_the_encoder_of_its_way() -> None:
     rungs = ladder.plan(Size(640, 360))
     job = video_job(rungs=rungs, beside=("av1",), audio=None)
-    capped = ["-maxrate", "250k", "-bufsize", "250k", "-g", "60"]
+    capped = ["-maxrate", "375k", "-bufsize", "375k", "-g", "60"]
     argv = ffmpeg.video_pass("ffmpeg", job)
     start = argv.index("[av1_0]") + 1
     assert argv[start : start + 11] == [
-        "-c:v", "libsvtav1", "-preset", "10", "-crf", "35", *capped[:5],
+        "-c:v", "libsvtav1", "-preset", "10", "-crf", "45", *capped[:5],
     ]  # fmt: skip
     on_gpu = replace(job, encoder="h264_nvenc", on_gpu=True)
     assert encoders_of(ffmpeg.video_pass("ffmpeg", on_gpu)) == ["h264_nvenc", "av1_nvenc", "mjpeg"]
