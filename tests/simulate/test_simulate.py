@@ -12,7 +12,7 @@ from tests.simulate.campaign import ROWS, run_range
 from tests.simulate.mutations import MUTATIONS, planted
 from tests.simulate.world import Broken, World, simulate
 
-SCHEDULES = 800
+SCHEDULES = 400
 A_TIME = 50
 
 
