@@ -5,6 +5,7 @@ any length. Its own keep-alive time runs between requests.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     Base = H11Protocol
 else:
-    Base = object
+    Base = ABC
 
 
 class GuardedHeads(Base):
@@ -56,9 +57,9 @@ class GuardedHeads(Base):
         self._come()
         super().connection_lost(exc)
 
+    @abstractmethod
     def in_head(self) -> bool:
         """Whether what comes is a head; else it is a body that nobody waits for."""
-        raise NotImplementedError
 
     def _wait(self) -> None:
         if self._timer is None:

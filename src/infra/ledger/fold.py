@@ -40,20 +40,6 @@ class Payload(Struct, gc=False, rename="camel"):
     schema_version: ClassVar[bytes] = b"1"
 
 
-class Committing(Payload):
-    """A payload that has a commitment in place of personal fields."""
-
-    commitment: str
-
-    def set(self, row: Row) -> None:
-        """Change the row as the event does, with nothing where the personal fields belong."""
-        raise NotImplementedError
-
-    def disclose(self, row: Row, fields: bytes) -> None:
-        """Set the personal fields, too; ValueError where they are malformed."""
-        raise NotImplementedError
-
-
 class Names(Struct, gc=False, rename="camel"):
     """What a registration commits to."""
 
@@ -71,8 +57,7 @@ _names = Decoder(Names).decode
 _texts = Decoder(Texts).decode
 
 
-class Registered(Committing):
-    schema_version: ClassVar[bytes] = b"2"
+class Registration(Payload):
     creator_id: str
     media_type: str
     content_type: str
@@ -87,30 +72,26 @@ class Registered(Committing):
         row.declared_size = self.declared_size
         row.deadline_at = self.upload_deadline
 
+
+class Registered(Registration):
+    schema_version: ClassVar[bytes] = b"2"
+    commitment: str
+
     def disclose(self, row: Row, fields: bytes) -> None:
+        """Set the personal fields, too; ValueError where they are malformed."""
         told = _names(fields)
         row.file_name = told.file_name
         row.r2_key = told.input_key
 
 
-class RegisteredInClear(Payload):
-    creator_id: str
-    media_type: str
+class RegisteredInClear(Registration):
     file_name: str
-    content_type: str
-    declared_size: int
     input_key: str
-    upload_deadline: datetime
 
     def set(self, row: Row) -> None:
-        row.status = "uploading"
-        row.creator_id = self.creator_id
-        row.media_type = self.media_type
+        super().set(row)
         row.file_name = self.file_name
-        row.content_type = self.content_type
-        row.declared_size = self.declared_size
         row.r2_key = self.input_key
-        row.deadline_at = self.upload_deadline
 
 
 class UploadCompleted(Payload):
@@ -180,8 +161,9 @@ class TranscodingCompleted(Payload):
         row.encoder_note = self.encoder_note
 
 
-class TranscodingFailed(Committing):
+class TranscodingFailed(Payload):
     schema_version: ClassVar[bytes] = b"2"
+    commitment: str
     error_code: str
     retryable: bool
 
@@ -191,6 +173,7 @@ class TranscodingFailed(Committing):
         row.transcoding_error = Failure(self.error_code, ERASED_TEXT, self.retryable)
 
     def disclose(self, row: Row, fields: bytes) -> None:
+        """Set the personal field, too; ValueError where it is malformed."""
         message = _texts(fields).message
         row.transcoding_error = Failure(self.error_code, message, self.retryable)
 
@@ -223,6 +206,9 @@ class Erased(Payload):
         row.duration_seconds = row.width = row.height = None
         row.transcoding_error = row.encoder = row.encoder_note = None
 
+
+Committing = Registered | TranscodingFailed
+"""What commits to personal fields instead of having them: `disclose` sets them."""
 
 RULES: dict[bytes, type[Told]] = {
     FIRST: Registered,

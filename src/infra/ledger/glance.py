@@ -22,6 +22,7 @@ LINES = 1 + FIELDS
 """Of a record. Line 0 is its number and length, and line N of the event's text is N."""
 VERSIONS = [b"%d" % version for version in range(1, 65)]
 """A longer stream is walked through."""
+COMMITTING_OR_ERASED = Committing | Erased
 _NUMBERS = re.compile(rb"(?:[1-9][0-9]{0,17} [1-9][0-9]{0,17}\n)*")
 
 
@@ -112,7 +113,7 @@ def _rows(
         for version, (kind, schema_version, payload) in enumerate(told[begin:end], 1):
             event = READERS[kind, schema_version](payload)
             event.set(row)
-            if isinstance(event, Committing | Erased):
+            if isinstance(event, COMMITTING_OR_ERASED):
                 disclosure.take(version, version, event, row)
         if disclosure.wrong():
             raise Doubtful
