@@ -3,8 +3,10 @@
 import json
 from binascii import hexlify
 from collections.abc import Iterable
+from copy import copy
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,15 +20,17 @@ from domain.failure import ErrorCode
 from domain.read_model import project_history
 from domain.sealing import Sealed
 from domain.upcasting import CURRENT, upcast
-from infra.ledger.fold import RULES, Unfoldable, Upcast, upcast_payload
+from infra.ledger.fold import RULES, Unfoldable, Upcast, read, upcast_payload
 from infra.ledger.personal import Records
 from infra.ledger.projection import Rows, Wrong
+from infra.ledger.row import EMPTY, Failure
 from infra.ledger.stream import Stream
 from tests import factories as f
 from tests.domain.test_random_histories import Item
 from tests.infra.ledger.ledgers import line
 from tests.infra.lives import LIVES, Life, naming_what_goes
 
+GOLDEN = Path(__file__).parents[2] / "domain" / "golden"
 ID = str(f.MEDIA_ID)
 AT = "2026-11-02T09:00:00.000000Z"
 
@@ -267,3 +271,17 @@ def test_column_too_many_and_one_too_few_differ() -> None:
     del row["etag"]
     ((_, _, what),) = differences(row, streamed([f.registered()]))
     assert what.endswith("in another, etag")
+
+
+@pytest.mark.parametrize("kind", ["media.registered", "media.transcoding_failed"])
+def test_what_stood_in_the_clear_is_read_as_the_domain_reads_it(kind: str) -> None:
+    golden = json.loads((GOLDEN / f"{kind}.v1.json").read_text("utf-8"))
+    for payload in golden["payloads"]:
+        row = copy(EMPTY)
+        read(kind.encode(), b"1", json.dumps(payload).encode(), upcast_payload).set(row)
+        if kind == "media.registered":
+            shown = (row.file_name, row.r2_key, row.creator_id)
+            assert shown == tuple(payload[name] for name in ("fileName", "inputKey", "creatorId"))
+        else:
+            error = Failure(payload["errorCode"], payload["message"], payload["retryable"])
+            assert row.transcoding_error == error
