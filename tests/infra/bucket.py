@@ -5,23 +5,28 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import aioboto3
+from aiobotocore.config import AioConfig
 
+from infra.embedded.object_store import BucketKeys, ObjectStore
 from infra.object_storage import CONFIG, S3ObjectStorage
-from infra.settings import Settings
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 
 @asynccontextmanager
-async def open_client(settings: Settings) -> AsyncIterator["S3Client"]:
-    """A client of the store of `settings`."""
-    session = aioboto3.Session(
-        aws_access_key_id=settings.r2_access_key_id,
-        aws_secret_access_key=settings.r2_secret_access_key.get_secret_value(),
-        region_name=settings.r2_region,
-    )
-    async with session.client("s3", endpoint_url=settings.r2_endpoint, config=CONFIG) as client:
+async def client_of(
+    store: ObjectStore, keys: BucketKeys, tries: int = 1
+) -> AsyncIterator["S3Client"]:
+    """A client of an embedded store, with any of its keys."""
+    async with aioboto3.Session().client(
+        "s3",
+        endpoint_url=store.endpoint,
+        region_name=store.region,
+        aws_access_key_id=keys.access_key_id,
+        aws_secret_access_key=keys.secret_access_key,
+        config=CONFIG.merge(AioConfig(retries={"total_max_attempts": tries})),
+    ) as client:
         yield client
 
 

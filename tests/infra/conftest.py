@@ -8,9 +8,9 @@ import pytest
 import pytest_asyncio
 
 from infra.bootstrap import Services, open_services
-from infra.object_storage import S3ObjectStorage
+from infra.object_storage import S3ObjectStorage, open_client
 from infra.settings import load
-from tests.infra.bucket import OpenBucket, open_client
+from tests.infra.bucket import OpenBucket
 from tests.infra.variables import ENVIRON
 
 if TYPE_CHECKING:

@@ -1,18 +1,16 @@
 """The worker's key and the service's reach what their holders need, and nothing else."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-import aioboto3
 import pytest
 import pytest_asyncio
-from aiobotocore.config import AioConfig
 from botocore.exceptions import ClientError
 
-from infra.embedded.object_store import BucketKeys, ObjectStore
+from infra.embedded.object_store import ObjectStore
 from tests.bucket_rights import BUCKET, OUTPUTS
 from tests.conftest import SEAWEED_KEYS, SERVICE_KEYS, WORKER_KEYS
+from tests.infra.bucket import client_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -24,30 +22,10 @@ OUTPUT_KEYS = [f"alice/{folder}/0190/a" for folder in OUTPUTS]
 Try = Callable[["S3Client"], Awaitable[object]]
 
 
-@asynccontextmanager
-async def opened(store: ObjectStore, keys: BucketKeys) -> AsyncIterator["S3Client"]:
-    config = AioConfig(
-        signature_version="s3v4",
-        retries={"total_max_attempts": 1},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        s3={"addressing_style": "path"},
-    )
-    async with aioboto3.Session().client(
-        "s3",
-        endpoint_url=store.endpoint,
-        region_name=store.region,
-        aws_access_key_id=keys.access_key_id,
-        aws_secret_access_key=keys.secret_access_key,
-        config=config,
-    ) as client:
-        yield client
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def original(seaweed: ObjectStore) -> ObjectStore:
     """The store, with somebody's original in it."""
-    async with opened(seaweed, SEAWEED_KEYS) as client:
+    async with client_of(seaweed, SEAWEED_KEYS) as client:
         await client.put_object(Bucket=BUCKET, Key=ORIGINAL, Body=b"film")
     return seaweed
 
@@ -64,7 +42,7 @@ async def may(client: "S3Client", attempt: Try) -> bool:
 
 
 async def test_the_worker_reads_originals_and_writes_outputs(original: ObjectStore) -> None:
-    async with opened(original, WORKER_KEYS) as client:
+    async with client_of(original, WORKER_KEYS) as client:
         assert await may(client, lambda c: c.get_object(Bucket=BUCKET, Key=ORIGINAL))
         assert await may(client, lambda c: c.head_object(Bucket=BUCKET, Key=ORIGINAL))
         for key in OUTPUT_KEYS:
@@ -104,17 +82,17 @@ OF_BUCKETS = ["make a bucket", "remove the bucket", "change CORS", "open the buc
 
 
 async def test_the_worker_does_nothing_else(original: ObjectStore) -> None:
-    async with opened(original, WORKER_KEYS) as client:
+    async with client_of(original, WORKER_KEYS) as client:
         let_through = [name for name, attempt in FORBIDDEN.items() if await may(client, attempt)]
     assert let_through == []
-    async with opened(original, SEAWEED_KEYS) as client:
+    async with client_of(original, SEAWEED_KEYS) as client:
         body = (await client.get_object(Bucket=BUCKET, Key=ORIGINAL))["Body"]
         assert await body.read() == b"film"
 
 
 async def test_the_service_keeps_objects_and_no_buckets(original: ObjectStore) -> None:
     key = "alice/originals/0191/clip.mp4"
-    async with opened(original, SERVICE_KEYS) as client:
+    async with client_of(original, SERVICE_KEYS) as client:
         await client.head_bucket(Bucket=BUCKET)
         begun = await client.create_multipart_upload(Bucket=BUCKET, Key=key)
         await client.abort_multipart_upload(Bucket=BUCKET, Key=key, UploadId=begun["UploadId"])

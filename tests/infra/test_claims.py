@@ -16,11 +16,11 @@ from gpu_worker.contract import Claim, claim_key
 from infra.claims import MAX_CLAIM_BYTES, BucketClaims
 from infra.embedded.object_store import ObjectStore
 from infra.embedded.ports import free_port
-from infra.object_storage import S3ObjectStorage, open_storage
+from infra.object_storage import S3ObjectStorage, open_client, open_storage
 from infra.settings import load
 from tests import factories as f
 from tests.conftest import SEAWEED_KEYS
-from tests.infra.bucket import OpenBucket, open_client
+from tests.infra.bucket import OpenBucket
 from tests.infra.variables import ENVIRON
 
 MOTO_ACCOUNT = "123456789012"

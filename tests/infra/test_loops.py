@@ -19,8 +19,9 @@ from infra.loops import (
     reconcile_once,
     sweep_once,
 )
+from infra.object_storage import open_client
 from tests import factories as f
-from tests.infra.bucket import OpenBucket, open_client
+from tests.infra.bucket import OpenBucket
 from tests.infra.conftest import OpenWith
 from tests.infra.left_to_do import AWAY, failure_of, item_of, real_job, waiting, watched
 from tests.infra.lives import append, live

@@ -16,13 +16,13 @@ from domain.media import attempt_id
 from domain.ports import OutputsInvalid
 from gpu_worker.contract import ManifestObject
 from infra.embedded.object_store import ObjectStore
-from infra.object_storage import S3ObjectStorage, open_storage
+from infra.object_storage import S3ObjectStorage, open_client, open_storage
 from infra.output_gate import MAX_MANIFEST_BYTES, BucketOutputGate
 from infra.settings import load
 from tests import factories as f
 from tests.conftest import SEAWEED_KEYS
 from tests.faulty_store import Refusal, Request, faulty_store
-from tests.infra.bucket import OpenBucket, open_client
+from tests.infra.bucket import OpenBucket
 from tests.infra.outputs import (
     ATTEMPT_ID,
     AUDIO_OBJECTS,

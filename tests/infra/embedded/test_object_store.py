@@ -1,47 +1,22 @@
 """The embedded object store: what moto does not check, and that data outlives `kill -9`."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aioboto3
 import httpx
 import pytest
-from aiobotocore.config import AioConfig
 from botocore.exceptions import ClientError
-from types_aiobotocore_s3 import S3Client
 
 from infra.embedded.object_store import BucketKeys, ObjectStore, start_object_store
 from infra.embedded.supervisor import Supervisor
+from tests.infra.bucket import client_of
 
 BUCKET = "codex-media"
 KEYS = BucketKeys("ourkey", "oursecret")
 
 
-@asynccontextmanager
-async def client_of(
-    store: ObjectStore, keys: BucketKeys = KEYS, tries: int = 3
-) -> AsyncIterator[S3Client]:
-    config = AioConfig(
-        signature_version="s3v4",
-        retries={"total_max_attempts": tries},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
-    async with aioboto3.Session().client(
-        "s3",
-        endpoint_url=store.endpoint,
-        region_name=store.region,
-        aws_access_key_id=keys.access_key_id,
-        aws_secret_access_key=keys.secret_access_key,
-        config=config,
-    ) as client:
-        yield client
-
-
 async def presigned_put(store: ObjectStore, key: str, size: int, keys: BucketKeys = KEYS) -> str:
     params = {"Bucket": BUCKET, "Key": key, "ContentType": "video/mp4", "ContentLength": size}
-    async with client_of(store, keys) as client:
+    async with client_of(store, keys, tries=3) as client:
         return await client.generate_presigned_url("put_object", params, ExpiresIn=60)
 
 
@@ -62,7 +37,7 @@ async def test_store_honours_signatures_ranges_and_conditions_and_keeps_its_data
         assert await put(url, b"123456") == 403
         forged = await presigned_put(store, "a", 5, BucketKeys("ourkey", "guessed"))
         assert await put(forged, b"12345") == 403
-        async with client_of(store) as client:
+        async with client_of(store, KEYS, tries=3) as client:
             with pytest.raises(ClientError, match="PreconditionFailed"):
                 await client.put_object(
                     Bucket=BUCKET, Key="creator/originals/1/clip.mp4", Body=b"x", IfNoneMatch="*"
@@ -73,7 +48,7 @@ async def test_store_honours_signatures_ranges_and_conditions_and_keeps_its_data
     # Leaving the supervisor killed it: nothing of SeaweedFS is stopped politely.
     async with Supervisor(tmp_path) as supervisor:
         store = await start_object_store(supervisor, KEYS, BUCKET)
-        async with client_of(store, tries=1) as client:  # what was kept is there from the start
+        async with client_of(store, KEYS) as client:  # what was kept is there from the start
             kept = await client.get_object(
                 Bucket=BUCKET, Key="creator/originals/1/clip.mp4", Range="bytes=1-2"
             )

@@ -24,6 +24,18 @@ export function base64(text) {
   }
 }
 
+/** Lines as bytes: one of them that is not UTF-8 must not spoil the others. */
+export function lines(bytes) {
+  const found = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = bytes.indexOf(0x0a, at);
+    const stop = end < 0 ? bytes.length : end;
+    found.push(bytes.subarray(at, stop));
+    at = stop + 1;
+  }
+  return found;
+}
+
 export const toBase64 = (bytes) => btoa(raw(bytes));
 
 export const equal = (a, b) => a.length === b.length && a.every((byte, at) => byte === b[at]);

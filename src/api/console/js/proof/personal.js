@@ -3,7 +3,7 @@
  * "What is personal". They go when an event says that their item was erased, and never otherwise.
  */
 
-import { decode, encode, hex, joined, raw, sha256 } from "./bytes.js";
+import { decode, encode, hex, joined, lines, raw, sha256 } from "./bytes.js";
 import { canonical, Unfoldable } from "./fold.js";
 
 const FORM = "codex-media.personal.v1";
@@ -57,17 +57,6 @@ export class Records {
 }
 
 const named = (name) => name.replace(/^(\S+) (\d+)$/, "version $2 of $1");
-
-function lines(bytes) {
-  const found = [];
-  for (let at = 0; at < bytes.length; ) {
-    const end = bytes.indexOf(0x0a, at);
-    const stop = end < 0 ? bytes.length : end;
-    found.push(bytes.subarray(at, stop));
-    at = stop + 1;
-  }
-  return found;
-}
 
 /** What the events of one stream commit to, held against the fields that are there. */
 export class Disclosure {

@@ -1,6 +1,6 @@
 /** Whether the exported rows of a part are what its events make. Both are in the order of their ids. */
 
-import { decode } from "./bytes.js";
+import { decode, lines } from "./bytes.js";
 import { differing } from "./fold.js";
 
 /** The rows of a ledger of `size` events. What is wrong is in `wrong`: `{first, last, what}`. */
@@ -59,18 +59,6 @@ export class Rows {
   tell(first, last, what) {
     this.wrong.push({ first, last, what });
   }
-}
-
-/** Lines as bytes: one of them that is not UTF-8 must not spoil the others. */
-function lines(bytes) {
-  const found = [];
-  for (let at = 0; at < bytes.length; ) {
-    const end = bytes.indexOf(0x0a, at);
-    const stop = end < 0 ? bytes.length : end;
-    found.push(bytes.subarray(at, stop));
-    at = stop + 1;
-  }
-  return found;
 }
 
 function parsed(line) {
