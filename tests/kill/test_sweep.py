@@ -11,7 +11,7 @@ from tests.kill.world import Parts
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-AT_ONCE = 5
+AT_ONCE = 3
 NO_LIFE_LEADS_THERE = {
     # `codex-media replay`, which an operator runs
     "count_streams",

@@ -22,9 +22,9 @@ TIMED_OUT = 124
 NOT_RUN = 75
 """EX_TEMPFAIL: the step could not do its work, through no fault of ours. It is said, and fails
 nothing."""
-WORKERS = str((os.cpu_count() or 1) + 2)
-"""Processes that run tests: they wait, for ffmpeg, for deadlines and for one another, a third of
-their time, and the long ones for nobody else."""
+WORKERS = str((os.cpu_count() or 1) + 1)
+"""Processes that run tests: they wait, for ffmpeg, for deadlines and for one another, a part of
+their time. With one more, lives of the kill sweep ran into deadlines of their own."""
 
 
 def steps(pytest_args: list[str]) -> list[tuple[str, list[str]]]:
