@@ -4,9 +4,11 @@ Servers start once a run (once an xdist worker); databases and buckets are new f
 """
 
 import secrets
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import asyncpg
@@ -32,6 +34,14 @@ PUBLIC_URL = "http://service.test"
 TEMPLATE = "template_codex_media"
 
 Tokens = Callable[..., str]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trust() -> Iterator[None]:
+    """Whom TLS trusts is read once: 30 ms for each HTTP client, of which a test opens several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -75,24 +75,26 @@ async def _start(supervisor: Supervisor, folder: Path, keys: BucketKeys, bucket:
     """
     ports = _Ports(*free_ports_with_grpc(len(_Ports._fields)))
     supervisor.after_stop.callback(_remove_sockets, ports)
-    server = await supervisor.start(
-        _spec("object-store", folder, _server_flags(folder, ports)),
-        lambda: _says(ports.master, "/cluster/status", '"IsLeader":true'),
-        START_TIMEOUT_S,
-    )
+    url = f"http://127.0.0.1:{ports.master}"
+    async with httpx.AsyncClient(base_url=url, timeout=ANSWER_TIMEOUT_S, trust_env=False) as master:
+        server = await supervisor.start(
+            _spec("object-store", folder, _server_flags(folder, ports)),
+            lambda: _says(master, "/cluster/status", '"IsLeader":true'),
+            START_TIMEOUT_S,
+        )
 
-    async def ready() -> bool:
-        if not server.running:  # The filer's or S3's port was taken after the master led.
-            raise server.died(await server.wait())
-        registered = await _says(ports.master, "/dir/status", f"127.0.0.1:{ports.volume}")
-        return registered and await _has_bucket(ports.s3, keys, bucket)
+        async def ready() -> bool:
+            if not server.running:  # The filer's or S3's port was taken after the master led.
+                raise server.died(await server.wait())
+            registered = await _says(master, "/dir/status", f"127.0.0.1:{ports.volume}")
+            return registered and await _has_bucket(ports.s3, keys, bucket)
 
-    try:
-        spec = _spec("object-store-volume", folder, _volume_flags(folder, ports))
-        await supervisor.start(spec, ready, START_TIMEOUT_S)
-    except ChildDied:
-        await supervisor.stop_child(server)
-        raise
+        try:
+            spec = _spec("object-store-volume", folder, _volume_flags(folder, ports))
+            await supervisor.start(spec, ready, START_TIMEOUT_S)
+        except ChildDied:
+            await supervisor.stop_child(server)
+            raise
     return ports.s3
 
 
@@ -147,11 +149,10 @@ def _identities(keys: BucketKeys, others: Sequence[Identity]) -> str:
     return json.dumps({"identities": [identity, *others]})
 
 
-async def _says(port: int, path: str, text: str) -> bool:
+async def _says(master: httpx.AsyncClient, path: str, text: str) -> bool:
     """Whether the answer to `path` holds `text`."""
     try:
-        async with httpx.AsyncClient(timeout=ANSWER_TIMEOUT_S, trust_env=False) as client:
-            return text in (await client.get(f"http://127.0.0.1:{port}{path}")).text
+        return text in (await master.get(path)).text
     except httpx.HTTPError:
         return False
 

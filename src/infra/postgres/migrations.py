@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
-from pogo_core.error import BadMigrationError
-from pogo_core.util import migrate as pogo
+from pogo_core.migration import topological_sort
+from pogo_core.util import sql
+from pogo_core.util.migrate import transaction
 
 from infra.postgres.pool import APP_ROLE, CONNECT_TIMEOUT_S, Pool, SchemaBehind
 
@@ -24,6 +25,7 @@ MIGRATIONS = next(
 _LOCK = 0x636F646578
 """Key of the advisory lock that lets one migrating process in at a time."""
 WAIT_S = 120.0
+_SCHEMA = "public"
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +35,10 @@ class RightsMissing(Exception):
 
     code = "rights_missing"
 
-    def __init__(self, failed: Exception, cause: Exception) -> None:
+    def __init__(self, migration: str, cause: Exception) -> None:
         super().__init__(
-            f"{failed}: {str(cause).splitlines()[0]}. Let an administrator of the server run "
+            f"Failed to apply {migration}: {str(cause).splitlines()[0]}. "
+            "Let an administrator of the server run "
             f"`CREATE ROLE {APP_ROLE} NOLOGIN` (if there is none yet) and `GRANT {APP_ROLE} TO` "
             "the role in DATABASE_URL, and migrate again"
         )
@@ -51,6 +54,8 @@ async def migrate(dsn: str) -> list[str]:
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         before = await _applied(connection)
+        if _known() <= before:
+            return []
         await _apply(connection)
         return sorted(await _applied(connection) - before)
     finally:
@@ -58,19 +63,32 @@ async def migrate(dsn: str) -> list[str]:
 
 
 async def _apply(connection: "Connection") -> None:
-    try:
-        await pogo.apply(connection, MIGRATIONS, schema_name="public", logger=log)
-    except BadMigrationError as error:
-        if isinstance(error.__cause__, asyncpg.InsufficientPrivilegeError):
-            raise RightsMissing(error, error.__cause__) from error
-        raise
+    """What pogo's own `apply` does, which reads each file twice: half a second of a first start."""
+    await sql.ensure_pogo_sync(connection)
+    found = await sql.read_migrations(MIGRATIONS, connection, schema_name=_SCHEMA)
+    for migration in topological_sort([each.load() for each in found]):
+        if migration.applied:
+            continue
+        log.warning("Applying %s", migration.id)
+        try:
+            async with transaction(connection, migration):
+                await migration.apply(connection)
+                await sql.migration_applied(
+                    connection, migration.id, migration.hash, schema_name=_SCHEMA
+                )
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise RightsMissing(migration.id, error) from error
+
+
+def _known() -> set[str]:
+    return {path.stem for path in MIGRATIONS.glob("*.sql")}
 
 
 async def require_current(pool: Pool) -> None:
     """`SchemaBehind` unless every migration of this version is applied."""
     try:
         async with pool.acquire() as connection:
-            missing = {path.stem for path in MIGRATIONS.glob("*.sql")} - await _applied(connection)
+            missing = _known() - await _applied(connection)
     except asyncpg.InsufficientPrivilegeError:
         # They come with a migration, so one that was cut short leaves the list unreadable.
         raise SchemaBehind([f"the rights of {APP_ROLE}"]) from None
