@@ -20,9 +20,8 @@ logger = logging.getLogger(__name__)
 def serve() -> int:
     """Take jobs from RunPod until it stops this worker; 2 when the settings do not do."""
     # Imported here: they take seconds, which `transcode` has no use for.
-    import runpod  # noqa: PLC0415
-
     from gpu_worker.handler import Worker  # noqa: PLC0415
+    from gpu_worker.runpod_sdk import serverless  # noqa: PLC0415
 
     try:
         settings = WorkerSettings.from_environ(os.environ)
@@ -40,11 +39,11 @@ def serve() -> int:
     configure("worker", settings.log_level, settings.log_format, told)
     logger.info("%s", confinement(tools.sandbox))
 
-    @runpod.serverless.register_fitness_check  # type: ignore[untyped-decorator]  # SDK has no types
+    @serverless.register_fitness_check  # type: ignore[untyped-decorator]  # SDK has no types
     async def ffmpeg_has_all_features() -> None:
         await check_features(settings, tools)
 
-    runpod.serverless.start({"handler": Worker(settings, tools).handle})
+    serverless.start({"handler": Worker(settings, tools).handle})
     return 0
 
 

@@ -4,9 +4,11 @@ Servers start once a run (once an xdist worker); databases and buckets are new f
 """
 
 import secrets
+import shutil
 import ssl
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -29,9 +31,13 @@ from infra.postgres.migrations import migrate
 from infra.postgres.pool import Pool, open_pool
 from infra.settings import Settings, load
 from tests.bucket_rights import identities
+from tests.processes import remove_database
 
 PUBLIC_URL = "http://service.test"
 TEMPLATE = "template_codex_media"
+MEMORY = Path("/dev/shm")  # noqa: S108 - folders in it get names that nobody guesses
+"""A database is made in a tenth of the time that a disk takes, and a run makes a thousand."""
+MEMORY_NEEDED_BYTES = 4 * 1024**3
 
 Tokens = Callable[..., str]
 
@@ -45,10 +51,21 @@ def trust() -> Iterator[None]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def supervisor(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Supervisor]:
-    """Holds the servers of this run."""
-    async with Supervisor(tmp_path_factory.mktemp("stack")) as running:
-        yield running
+async def supervisor() -> AsyncIterator[Supervisor]:
+    """Holds the servers of this run, and what they keep."""
+    with _scratch() as folder:
+        async with Supervisor(folder) as running:
+            yield running
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder in memory, or on disk where there is not the room."""
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_NEEDED_BYTES
+    with tempfile.TemporaryDirectory(
+        prefix="codex-media-tests-", dir=MEMORY if roomy else None, ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -216,6 +233,7 @@ def token(settings: Settings) -> Tokens:
 
 
 @pytest.fixture
-def data_folder(tmp_path: Path) -> Path:
+def data_folder(tmp_path: Path) -> Iterator[Path]:
     """A folder for a local service."""
-    return tmp_path / "data"
+    yield tmp_path / "data"
+    remove_database(tmp_path / "data")

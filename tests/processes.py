@@ -1,11 +1,14 @@
 """`codex-media` in processes of their own."""
 
 import asyncio
+import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+from infra.embedded.unprivileged import SYSTEM_FOLDER
 
 SOURCE = Path(__file__).parents[1]
 LIMIT_S = 60.0
@@ -48,3 +51,10 @@ async def codex_media(environ: Mapping[str, str], *arguments: str) -> AsyncItera
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+def remove_database(data: Path) -> None:
+    """Of a local service that has ended, where it lies outside `data`: else it stays for good."""
+    folder = (data / "postgres").resolve()
+    if folder.is_relative_to(SYSTEM_FOLDER):
+        shutil.rmtree(folder)

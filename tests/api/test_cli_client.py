@@ -42,8 +42,9 @@ def work(listening: Settings, s3: BaseClient) -> Iterator[Work]:
 
 
 async def work_once(settings: Settings, s3: BaseClient, ends: str) -> None:
-    """Wait for a job of this service, run it, report."""
+    """Wait for a job of this service, run it, report. What happened is sealed, as loops do it."""
     async with (
+        open_services(settings) as services,
         httpx.AsyncClient(base_url=settings.public_app_url) as http,
         httpx.AsyncClient(timeout=10.0) as network,
     ):
@@ -53,6 +54,7 @@ async def work_once(settings: Settings, s3: BaseClient, ends: str) -> None:
         await gpu.start(job)
         await gpu.progress(job, 50.0, "720p")
         await (gpu.finish(job) if ends == "ready" else gpu.fail(job))
+        await services.sealer.seal_once()
 
 
 async def next_job(service: Service) -> Job:

@@ -19,6 +19,7 @@ from codex_media import MediaClient
 from gpu_worker.settings import EncodeSettings
 from gpu_worker.tools import Tools, find_tools
 from tests.gpu_worker.clips import Clips
+from tests.processes import remove_database
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 5.0
@@ -80,11 +81,13 @@ def clips(tmp_path_factory: pytest.TempPathFactory, tools: Tools) -> Clips:
     return Clips(tmp_path_factory.mktemp("clips"), tools)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """Everything, up and empty."""
-    with started(tmp_path_factory.mktemp("up") / "data", "up") as running:
+    data = tmp_path_factory.mktemp("up") / "data"
+    with started(data, "up") as running:
         yield running
+    remove_database(data)
 
 
 @pytest.fixture

@@ -66,8 +66,11 @@ def test_demo_ends_ready_and_its_data_is_found_again(data_folder: Path) -> None:
     assert told["error"] is None
     assert told["events"][-1]["type"] == "media.transcoding_completed"
     assert processes_of(data_folder) == []
-    with started(data_folder, "up"), client(data_folder) as again:
-        assert again.status(told["mediaId"]).status == Status.READY
+    with started(data_folder, "up") as again:
+        with client(data_folder) as asking:
+            assert asking.status(told["mediaId"]).status == Status.READY
+        code, shown = end(again, signal.SIGTERM)
+    assert (code, "Traceback" in shown) == (128 + signal.SIGTERM, False)
 
 
 def test_demo_of_a_broken_file_says_why_and_exits_1_behind_a_dead_proxy_too(
@@ -154,12 +157,12 @@ def end(program: Program, number: signal.Signals) -> tuple[int, str]:
     return program.process.returncode, shown
 
 
-def test_two_at_once_do_not_collide_and_a_signal_leaves_no_process(tmp_path: Path) -> None:
-    with started(tmp_path / "a", "up") as a, started(tmp_path / "b", "up") as b:
-        urls = {program.settings()["PUBLIC_APP_URL"] for program in (a, b)}
+def test_two_at_once_do_not_collide_and_a_signal_leaves_no_process(
+    program: Program, data_folder: Path
+) -> None:
+    with started(data_folder, "up") as other:
+        urls = {each.settings()["PUBLIC_APP_URL"] for each in (program, other)}
         assert len(urls) == 2
-        code, shown = end(a, signal.SIGINT)
-        assert (code, "Traceback" in shown) == (128 + signal.SIGINT, False)
-        assert all(process.is_running() for process in b.everything())
-        code, shown = end(b, signal.SIGTERM)
-        assert (code, "Traceback" in shown) == (128 + signal.SIGTERM, False)
+        code, shown = end(other, signal.SIGINT)
+    assert (code, "Traceback" in shown) == (128 + signal.SIGINT, False)
+    assert all(process.is_running() for process in program.everything())

@@ -6,10 +6,9 @@ python -m tests.kill.short_claims
 import logging
 import os
 
-import runpod
-
 from gpu_worker.claim import Times
 from gpu_worker.handler import Worker
+from gpu_worker.runpod_sdk import serverless
 from gpu_worker.settings import WorkerSettings
 from gpu_worker.tools import find_tools
 from tests.kill.times import LEASE_S
@@ -20,4 +19,4 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     settings = WorkerSettings.from_environ(os.environ)
     worker = Worker(settings, find_tools(settings), SHORT)
-    runpod.serverless.start({"handler": worker.handle})
+    serverless.start({"handler": worker.handle})

@@ -97,9 +97,7 @@ async def test_f26_f36_what_was_committed_or_answered_is_never_lost(parts: Parts
 
 async def test_the_loops_take_up_what_a_dead_one_held(parts: Parts) -> None:
     chosen = [
-        Target("work", "inbox/sql.set_verdict"),
         Target("work", "reconciler/sql.add_dispatch"),
-        Target("work", "prober/sql.reset"),
         Target("work", "sweeper/sql.append"),
         Target("work", "sealer/sql.notify_ledger"),
     ]

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import runpod
+from gpu_worker.runpod_sdk import serverless
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(300)"]
 
@@ -27,7 +27,7 @@ async def handler(job: dict[str, Any]) -> dict[str, Any]:
         case "raise":
             raise RuntimeError(job["input"]["text"])
         case "progress":
-            runpod.serverless.progress_update(job, {"percent": 40})
+            serverless.progress_update(job, {"percent": 40})
             await asyncio.sleep(1)
             return {"percent": 100}
         case "sleep":
@@ -51,4 +51,4 @@ async def sleep_with_a_child_in_its_own_session(folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    runpod.serverless.start({"handler": handler})
+    serverless.start({"handler": handler})

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import stat
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from infra.embedded.postgres import Postgres, start_postgres
 from infra.embedded.supervisor import RunAs, Supervisor
 from infra.embedded.unprivileged import SYSTEM_FOLDER, run_as_nobody
 from tests.infra.embedded.processes import Started, eventually, running
+from tests.processes import remove_database
 
 
 async def ask(server: Postgres, query: str) -> object:
@@ -112,7 +112,7 @@ async def test_root_without_user_namespaces_runs_it_as_nobody_behind_a_closed_fo
                 await ask(server, "CREATE TABLE IF NOT EXISTS kept AS SELECT 42 AS answer")
         assert (folder / "postgres").resolve().is_relative_to(SYSTEM_FOLDER)
     finally:
-        remove_tree((folder / "postgres").resolve())
+        remove_database(folder)
 
 
 async def test_ordinary_user_runs_it_as_is(tmp_path: Path) -> None:
@@ -124,8 +124,3 @@ async def test_ordinary_user_runs_it_as_is(tmp_path: Path) -> None:
         async with Supervisor(tmp_path) as supervisor:
             server = await start_postgres(supervisor, durable=False)
             assert server.run_as == RunAs()
-
-
-def remove_tree(folder: Path) -> None:
-    if folder.is_relative_to(SYSTEM_FOLDER):
-        shutil.rmtree(folder)
