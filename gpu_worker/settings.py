@@ -39,7 +39,7 @@ class EncodeSettings(BaseModel):
     hevc: bool = False
     """Each rung in HEVC as well, in fragmented MP4, capped at nine tenths of H.264's bit rate."""
     av1: bool = False
-    """Each rung in AV1 as well, in fragmented MP4, capped at half of H.264's bit rate."""
+    """Each rung in AV1 as well, in fragmented MP4, capped at three quarters of H.264's bit rate."""
     min_rung_step: float | None = Field(default=None, ge=1, le=2)
     """A rung is left out when the one above takes less than so many times its bit rate."""
     storyboard: bool = True

@@ -25,7 +25,7 @@ from tests.gpu_worker.test_ffmpeg import video_job
 NTSC = Fraction(30000, 1001)
 RATES = [Fraction(24000, 1001), Fraction(25), NTSC, Fraction(30), Fraction(60000, 1001)]
 MOVING = "-f lavfi -i testsrc2=s=192x108:r={rate}:d={seconds} "
-MOST_BYTES = 900_000
+MOST_BYTES = 750_000
 X264 = "-c:v libx264 -preset ultrafast -bf 2 -g 250"
 SOURCES = {
     "29.97": ("a.mp4", MOVING.format(rate="30000/1001", seconds=26) + X264),

@@ -69,7 +69,8 @@ def test_no_demuxer_that_opens_other_files_is_allowed() -> None:
 def test_video_pass_with_libx264() -> None:
     def encoder(video_kbps: int) -> list[str]:
         return [
-            "-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high", "-crf", "21",
+            "-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high",
+            "-aq-strength", "0.6", "-crf", "26",
             "-maxrate", f"{video_kbps}k", "-bufsize", f"{video_kbps}k",
             "-g", "60", "-force_key_frames", "expr:gte(t,n_forced*2)", "-keyint_min", "60",
             "-sc_threshold", "0", "-flags", "+cgop",

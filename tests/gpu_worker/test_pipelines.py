@@ -203,7 +203,8 @@ def encoder(way: EncoderChoice, case: Case, kbps: int) -> list[str]:
     if way.encoder == "libx264":
         return [
             "-c:v", "libx264", "-preset", "faster", "-motion-est", "dia", "-subq", "3",
-            "-profile:v", "high", "-crf", "21", *cap, *keys,
+            "-profile:v", "high", "-aq-strength", "0.6", "-crf", "23" if kbps >= 2500 else "26",
+            *cap, *keys,
             "-keyint_min", f"{case.group}", "-sc_threshold", "0", "-flags", "+cgop",
         ]  # fmt: skip
     return [
