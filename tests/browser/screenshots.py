@@ -84,6 +84,13 @@ def pages(window: Desk, clips: Clips) -> Iterator[str]:
     page.locator(".prover.proved").wait_for()
     page.get_by_text("of the tree that you verified").first.wait_for()
     yield "audit"
+    page.get_by_text("The message itself").last.click()
+    page.get_by_text("Hashed here").last.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    yield "evidence"
+    page.goto(f"{window.url}/docs")
+    page.get_by_role("heading", name="Models").wait_for()
+    yield "reference"
 
 
 def take(window: Desk, ffmpeg: str, name: str) -> None:

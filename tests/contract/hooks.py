@@ -5,10 +5,12 @@ Found by the variable SCHEMATHESIS_HOOKS. The seeds lie in the file that CONTRAC
 
 import json
 import os
+import re
 import time
 import zlib
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import jwt
@@ -61,16 +63,29 @@ def _positive(case: schemathesis.Case) -> bool:
 
 @schemathesis.hook
 def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[str, Any]:
-    """Mostly ids of items there are, and tokens that were signed."""
+    """Mostly ids of items there are, hashes of messages there are, and tokens that were signed."""
     name = context.operation.definition.raw["operationId"]
-    kind = {"play": "play", "runpod_webhook": "webhook"}.get(name, "items")
-    key = "media_id" if kind == "items" else "token"
+    kind = {"play": "play", "runpod_webhook": "webhook", "read_evidence": "evidence"}.get(
+        name, "items"
+    )
+    key = {"items": "media_id", "evidence": "sha256"}.get(kind, "token")
     given = (path_parameters or {}).get(key)
-    if isinstance(given, str) and zlib.crc32(given.encode("utf-8", "replace")) % 5:
+    if isinstance(given, str) and _well_formed(key, given) and zlib.crc32(given.encode()) % 5:
         path_parameters[key] = _chosen(SEEDS[kind], given)
         if kind == "play":
             path_parameters["path"] = _chosen(PLAYLISTS, given)
     return path_parameters
+
+
+def _well_formed(key: str, given: str) -> bool:
+    """Whether it is what it should be: what is wrong on purpose stays so."""
+    try:
+        given.encode()
+        if key == "media_id":
+            UUID(given)
+    except ValueError:
+        return False
+    return key != "sha256" or re.fullmatch("[0-9a-f]{64}", given) is not None
 
 
 @schemathesis.hook

@@ -37,6 +37,12 @@ async def seeded(settings: Settings, count: int) -> str:
             found = [await _items(studio) for _ in range(count)]
             while await service.services.sealer.seal_once():
                 continue
+            evidence = [
+                event.context.evidence
+                for items in found
+                for item in items
+                for event in await service.services.store.load(UUID(item["id"]))
+            ]
     finally:
         s3.close()
     return json.dumps(
@@ -46,6 +52,7 @@ async def seeded(settings: Settings, count: int) -> str:
             "reports": [each["report"] for items in found for each in items if "report" in each],
             "play": [_capability(settings, items[2]["id"], "play") for items in found],
             "webhook": [_capability(settings, items[3]["id"], "webhook") for items in found],
+            "evidence": sorted({digest for digest in evidence if digest}),
             "webhookSecret": settings.webhook_keys[0],
             "jwtSecret": settings.jwt_secret.get_secret_value() if settings.jwt_secret else "",
             "issuer": settings.jwt_issuer,
