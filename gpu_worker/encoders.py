@@ -22,9 +22,9 @@ LEANER = {"faster": ("-motion-est", "dia", "-subq", "3")}
 the same, where all moves and of slides, for a sixth less of the processor."""
 AQ_STRENGTH = "0.6"
 """x264's own is 1, with which every rung had a VMAF lower by 0.3 to 0.5 for the same bytes."""
-CRF, CRF_SMALL = "23", "26"
-"""Of rungs from 720 lines on, and of those below, where the same VMAF takes less: about 96 in
-every rung of slides, and no less than constant bit rates at medium where all moves."""
+CRF, HEVC_CRF, AV1_CRF = ("23", "26"), ("24", "27"), ("41", "48")
+"""Of rungs from 720 lines on, and of those below, where the same VMAF takes less: with H.264 at
+least 95 in every rung of slides, and no less than constant bit rates at medium where all moves."""
 SMALL = 720
 HEVC_SHARE, AV1_SHARE = Fraction(9, 10), Fraction(3, 4)
 """Of H.264's rates. Where all moves, the CPU's encoders, as quick as they have to be, lose by less:
@@ -53,8 +53,8 @@ def h264(
         return [
             "-c:v", "libx264", "-preset", x264_preset, *LEANER.get(x264_preset, ()),
             "-profile:v", "high", "-aq-strength", AQ_STRENGTH,
-            "-crf", CRF_SMALL if rung.short_side < SMALL else CRF,
-            *_cap(rung), *keys, "-keyint_min", group, "-sc_threshold", "0", "-flags", "+cgop",
+            "-crf", CRF[rung.short_side < SMALL], *_cap(rung),
+            *keys, "-keyint_min", group, "-sc_threshold", "0", "-flags", "+cgop",
         ]  # fmt: skip
     return [
         "-c:v", "h264_nvenc", *NVENC, "-profile:v", "high",
@@ -72,7 +72,8 @@ def hevc(encoder: str, rung: Rung, frame_rate: Fraction, x265_preset: str) -> li
     if encoder == "libx264":
         closed = f"log-level=error:scenecut=0:open-gop=0:min-keyint={group}"
         return [
-            "-c:v", "libx265", "-preset", x265_preset, "-crf", "24", *same,
+            "-c:v", "libx265", "-preset", x265_preset,
+            "-crf", HEVC_CRF[rung.short_side < SMALL], *same,
             # Else x265 makes plain I pictures of those that come before min-keyint has passed: at
             # 29.97 a second, every seventeenth, and H.264's segments begin elsewhere.
             "-forced-idr", "1", "-x265-params", closed,
@@ -86,7 +87,8 @@ def av1(encoder: str, rung: Rung, frame_rate: Fraction, x264_preset: str) -> lis
     same = [*_cap(rung, AV1_SHARE), *keys]
     if encoder == "libx264":
         preset = str(AV1_PRESETS[x264_preset])
-        return ["-c:v", "libsvtav1", "-preset", preset, "-crf", "45", *same]
+        quality = AV1_CRF[rung.short_side < SMALL]
+        return ["-c:v", "libsvtav1", "-preset", preset, "-crf", quality, *same]
     return ["-c:v", "av1_nvenc", *NVENC, "-rc", "vbr", "-cq", "34", "-b:v", "0", *same]
 
 

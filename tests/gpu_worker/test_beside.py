@@ -278,7 +278,7 @@ def test_the_command_line_has_an_output_more_for_each_rung() -> None:
         "-hls_segment_filename", "360p-hevc_%03d.m4s", "360p-hevc.m3u8", "-map",
     ]  # fmt: skip
     assert argv[start + 1 : end] == [
-        "-c:v", "libx265", "-preset", "veryfast", "-crf", "24", *same,
+        "-c:v", "libx265", "-preset", "veryfast", "-crf", "27", *same,
         "-forced-idr", "1", "-x265-params", closed, *muxer,
     ]  # fmt: skip
     on_gpu = ffmpeg.video_pass("ffmpeg", video_job(
@@ -304,7 +304,7 @@ def test_av1_has_the_encoder_of_its_way() -> None:
     argv = ffmpeg.video_pass("ffmpeg", job)
     start = argv.index("[av1_0]") + 1
     assert argv[start : start + 11] == [
-        "-c:v", "libsvtav1", "-preset", "10", "-crf", "45", *capped[:5],
+        "-c:v", "libsvtav1", "-preset", "10", "-crf", "48", *capped[:5],
     ]  # fmt: skip
     on_gpu = replace(job, encoder="h264_nvenc", on_gpu=True)
     assert encoders_of(ffmpeg.video_pass("ffmpeg", on_gpu)) == ["h264_nvenc", "av1_nvenc", "mjpeg"]
