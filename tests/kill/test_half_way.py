@@ -121,7 +121,7 @@ async def refused(made: World) -> None:
                     await fresh.get(f"{made.settings.public_app_url}/livez")
             except httpx.ConnectError:
                 return
-            except httpx.RemoteProtocolError:  # taken up in the moment in which it closed
+            except (httpx.RemoteProtocolError, httpx.ReadError):  # taken up as it closed
                 continue
 
 
