@@ -42,7 +42,7 @@ def connect(settings: WorkerSettings) -> "AbstractAsyncContextManager[S3Client]"
 
 @lru_cache(maxsize=4)
 def _session(key_id: str, secret: str, region: str) -> aioboto3.Session:
-    """Kept, for a new one reads botocore's whole description of S3 anew: a tenth of a second."""
+    """Kept, for a new one reads botocore's whole description of S3 anew."""
     return aioboto3.Session(
         aws_access_key_id=key_id, aws_secret_access_key=secret, region_name=region
     )

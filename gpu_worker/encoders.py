@@ -21,14 +21,15 @@ LEANER = {"faster": ("-motion-est", "dia", "-subq", "3")}
 """What of a preset of x264's is not worth its time. Without it VMAF and bytes were measured to be
 the same, where all moves and of slides, for a sixth less of the processor."""
 AQ_STRENGTH = "0.6"
-"""x264's own is 1, with which every rung had a VMAF lower by 0.3 to 0.5 for the same bytes."""
+"""x264's own is 1, with which every rung had a VMAF lower by about 0.4 for the same bytes."""
 CRF, HEVC_CRF, AV1_CRF = ("23", "26"), ("24", "27"), ("41", "48")
-"""Of rungs from 720 lines on, and of those below, where the same VMAF takes less: with H.264 at
-least 95 in every rung of slides, and no less than constant bit rates at medium where all moves."""
-SMALL = 720
+"""Of rungs from `LARGE` lines on, and of those below, where the same VMAF takes less. H.264 has at
+least 95 in every rung of slides so, and where all moves 0.5 less than constant bit rates at medium
+have in any rung, for fewer bytes."""
+LARGE = 720
 HEVC_SHARE, AV1_SHARE = Fraction(9, 10), Fraction(3, 4)
 """Of H.264's rates. Where all moves, the CPU's encoders, as quick as they have to be, lose by less:
-at a half AV1 had a VMAF of 58 to 75 in 360p, and at three quarters 88, as H.264 has."""
+at a half AV1 had a VMAF of 58 to 75 in 360p, and at three quarters 87, where H.264 has 88."""
 AV1_PRESETS = {
     "superfast": 11, "veryfast": 10, "faster": 9, "fast": 8, "medium": 7, "slow": 5, "slower": 4,
 }  # fmt: skip
@@ -53,7 +54,7 @@ def h264(
         return [
             "-c:v", "libx264", "-preset", x264_preset, *LEANER.get(x264_preset, ()),
             "-profile:v", "high", "-aq-strength", AQ_STRENGTH,
-            "-crf", CRF[rung.short_side < SMALL], *_cap(rung),
+            "-crf", _of_size(rung, CRF), *_cap(rung),
             *keys, "-keyint_min", group, "-sc_threshold", "0", "-flags", "+cgop",
         ]  # fmt: skip
     return [
@@ -73,7 +74,7 @@ def hevc(encoder: str, rung: Rung, frame_rate: Fraction, x265_preset: str) -> li
         closed = f"log-level=error:scenecut=0:open-gop=0:min-keyint={group}"
         return [
             "-c:v", "libx265", "-preset", x265_preset,
-            "-crf", HEVC_CRF[rung.short_side < SMALL], *same,
+            "-crf", _of_size(rung, HEVC_CRF), *same,
             # Else x265 makes plain I pictures of those that come before min-keyint has passed: at
             # 29.97 a second, every seventeenth, and H.264's segments begin elsewhere.
             "-forced-idr", "1", "-x265-params", closed,
@@ -87,13 +88,17 @@ def av1(encoder: str, rung: Rung, frame_rate: Fraction, x264_preset: str) -> lis
     same = [*_cap(rung, AV1_SHARE), *keys]
     if encoder == "libx264":
         preset = str(AV1_PRESETS[x264_preset])
-        quality = AV1_CRF[rung.short_side < SMALL]
-        return ["-c:v", "libsvtav1", "-preset", preset, "-crf", quality, *same]
+        return ["-c:v", "libsvtav1", "-preset", preset, "-crf", _of_size(rung, AV1_CRF), *same]
     return ["-c:v", "av1_nvenc", *NVENC, "-rc", "vbr", "-cq", "34", "-b:v", "0", *same]
 
 
 BESIDE: dict[Codec, Callable[[str, Rung, Fraction, str], list[str]]] = {"hevc": hevc, "av1": av1}
 """Encoder, rung, pictures a second and x264's preset → the options of another codec."""
+
+
+def _of_size(rung: Rung, qualities: tuple[str, str]) -> str:
+    large, small = qualities
+    return large if rung.short_side >= LARGE else small
 
 
 def _cap(rung: Rung, share: Fraction = Fraction(1)) -> list[str]:

@@ -1,7 +1,7 @@
 """RunPod's SDK, imported without what its import does that nobody here has a use for.
 
-It asks by a process of its own for the processor's name, which a decorator for debugging shows: 1.2
-of the 2 s that the import takes, of each cold start on a machine that is paid by the second.
+It asks for the processor's name, for a decorator that debugs, and starts a process to do so: each
+cold start, on a machine that is paid by the second, would wait for it.
 """
 
 import importlib

@@ -24,6 +24,12 @@ LIFE_S, STREAM_S = 3600, 1
 """How long a token lives; one that opens a stream, whose end is the stream's."""
 MAX_UPLOAD_BYTES = 64 * 1024
 GIVEN_CURSORS = set[str | None]()
+NAMED = {
+    "play": ("play", "token"),
+    "runpod_webhook": ("webhook", "token"),
+    "read_evidence": ("evidence", "sha256"),
+}
+"""What seeds an operation's path takes, and where; all others take ids of items."""
 PLAYLISTS = ["master.m3u8", "720p.m3u8", "preview/preview.m3u8", "none.m3u8"]
 
 
@@ -65,10 +71,7 @@ def _positive(case: schemathesis.Case) -> bool:
 def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[str, Any]:
     """Mostly ids of items there are, hashes of messages there are, and tokens that were signed."""
     name = context.operation.definition.raw["operationId"]
-    kind = {"play": "play", "runpod_webhook": "webhook", "read_evidence": "evidence"}.get(
-        name, "items"
-    )
-    key = {"items": "media_id", "evidence": "sha256"}.get(kind, "token")
+    kind, key = NAMED.get(name, ("items", "media_id"))
     given = (path_parameters or {}).get(key)
     if isinstance(given, str) and _well_formed(key, given) and zlib.crc32(given.encode()) % 5:
         path_parameters[key] = _chosen(SEEDS[kind], given)

@@ -83,7 +83,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory, tools: Tools) -> Clips:
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """Everything, up and empty."""
+    """Everything, up: shared by all tests of a run."""
     data = tmp_path_factory.mktemp("up") / "data"
     with started(data, "up") as running:
         yield running

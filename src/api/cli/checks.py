@@ -13,7 +13,7 @@ from api.cli import output
 
 ROOT = Path(__file__).parents[3]
 TIMEOUT_S = 25 * 60
-"""Of one step. The tests need 12 minutes on two cores; a busy machine passes them late rather
+"""Of one step. The tests need 12 to 13 minutes on two cores; a busy machine passes them late rather
 than never, and no single test may take more than its own limit (pyproject.toml)."""
 STOP_S = 10
 """After a polite signal."""

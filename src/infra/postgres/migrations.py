@@ -63,7 +63,7 @@ async def migrate(dsn: str) -> list[str]:
 
 
 async def _apply(connection: "Connection") -> None:
-    """What pogo's own `apply` does, which reads each file twice: half a second of a first start."""
+    """What pogo's own `apply` does, which takes each file apart twice, at no small cost."""
     await sql.ensure_pogo_sync(connection)
     found = await sql.read_migrations(MIGRATIONS, connection, schema_name=_SCHEMA)
     for migration in topological_sort([each.load() for each in found]):
