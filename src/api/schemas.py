@@ -35,8 +35,10 @@ class RegisterRequest(RequestSchema):
     file_name: Annotated[
         str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")
     ] = Field(examples=["holiday.mp4"])
+    # The subtype as RFC 6838, section 4.2, has it, but for the signs that no medium's name holds.
     content_type: Annotated[
-        str, StringConstraints(pattern=r"^[A-Za-z]+/[A-Za-z0-9.+-]{1,100}$", to_lower=True)
+        str,
+        StringConstraints(pattern=r"^[A-Za-z]+/[A-Za-z0-9][A-Za-z0-9.+-]{0,99}$", to_lower=True),
     ] = Field(examples=["video/mp4"])
     size: int = Field(gt=0, description="Bytes.", examples=[7340032])
 

@@ -147,6 +147,7 @@ async def post_raw(studio: Studio, body: bytes, content_type: str) -> httpx.Resp
         ({"fileName": 7}, "fileName"),
         ({"contentType": "video"}, "contentType"),
         ({"contentType": "video/mp4\r\nx-evil: 1"}, "contentType"),
+        ({"contentType": "video/-mp4"}, "contentType"),
         ({"creatorId": "bob"}, "creatorId"),
     ],
 )
