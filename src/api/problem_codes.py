@@ -106,7 +106,9 @@ CATALOGUE: dict[str, ProblemKind] = {
         415, "The body is not of the media type that the call takes.", "Send JSON, and say so."
     ),
     "idempotency_key_reused": ProblemKind(
-        422, "The Idempotency-Key was used for a different request.", "Use a new key."
+        422,
+        "The Idempotency-Key was used for a different request, or for an item that was erased.",
+        "Use a new key.",
     ),
     "invalid_request": ProblemKind(
         422,

@@ -13,7 +13,7 @@ CodexMediaError
     ├── UploadRefused      the file, or what was said of it, is not taken
     ├── UploadUnfinished   the file, or parts of it, have not arrived
     ├── InvalidState       the item's state does not allow this
-    ├── KeyReused          the Idempotency-Key was used for another request
+    ├── KeyReused          the Idempotency-Key was used before, for something else
     ├── TryLater           not now; after `retry_after_s`, if the service said so
     └── ServiceFailed      a bug on the service's side, or an answer that is none of ours
 """
@@ -106,7 +106,7 @@ class InvalidState(ServiceRefused):
 
 
 class KeyReused(ServiceRefused):
-    """The Idempotency-Key was used for another request."""
+    """The Idempotency-Key was used for another request, or for an item that was erased."""
 
 
 class TryLater(ServiceRefused):

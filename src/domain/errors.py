@@ -129,12 +129,13 @@ class UploadMismatch(DomainError):
 
 
 class IdempotencyKeyReused(DomainError):
-    """An Idempotency-Key was used before with a different request."""
+    """An Idempotency-Key was used before: for another request, or for an item that was erased."""
 
     code = "idempotency_key_reused"
 
-    def __init__(self) -> None:
-        super().__init__("This Idempotency-Key was used for a different request. Use a new one.")
+    def __init__(self, *, erased: bool = False) -> None:
+        used = "an item that was erased" if erased else "a different request"
+        super().__init__(f"This Idempotency-Key was used for {used}. Use a new one.")
 
 
 class ConcurrencyConflict(DomainError):

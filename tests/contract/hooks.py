@@ -10,7 +10,7 @@ import time
 import zlib
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import uuid4
 
 import httpx
 import jwt
@@ -30,6 +30,7 @@ NAMED = {
     "read_evidence": ("evidence", "sha256"),
 }
 """What seeds an operation's path takes, and where; all others take ids of items."""
+UUID_TEXT = re.compile("[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 PLAYLISTS = ["master.m3u8", "720p.m3u8", "preview/preview.m3u8", "none.m3u8"]
 
 
@@ -70,25 +71,29 @@ def _positive(case: schemathesis.Case) -> bool:
 @schemathesis.hook
 def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[str, Any]:
     """Mostly ids of items there are, hashes of messages there are, and tokens that were signed."""
-    name = context.operation.definition.raw["operationId"]
-    kind, key = NAMED.get(name, ("items", "media_id"))
-    given = (path_parameters or {}).get(key)
-    if isinstance(given, str) and _well_formed(key, given) and zlib.crc32(given.encode()) % 5:
+    operation = context.operation.definition.raw
+    kind, key = NAMED.get(operation["operationId"], ("items", "media_id"))
+    if not path_parameters or not _well_formed(operation, path_parameters):
+        return path_parameters
+    given = path_parameters[key]
+    if zlib.crc32(given.encode("utf-8", "replace")) % 5:
         path_parameters[key] = _chosen(SEEDS[kind], given)
         if kind == "play":
             path_parameters["path"] = _chosen(PLAYLISTS, given)
     return path_parameters
 
 
-def _well_formed(key: str, given: str) -> bool:
-    """Whether it is what it should be: what is wrong on purpose stays so."""
-    try:
-        given.encode()
-        if key == "media_id":
-            UUID(given)
-    except ValueError:
-        return False
-    return key != "sha256" or re.fullmatch("[0-9a-f]{64}", given) is not None
+def _well_formed(operation: dict[str, Any], given: dict[str, Any]) -> bool:
+    """Whether each is what the description says: what is wrong on purpose stays so."""
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] != "path":
+            continue
+        value, schema = given.get(parameter["name"]), parameter["schema"]
+        if not isinstance(value, str) or not re.search(schema.get("pattern", ""), value):
+            return False
+        if schema.get("format") == "uuid" and not UUID_TEXT.fullmatch(value):
+            return False
+    return True
 
 
 @schemathesis.hook
@@ -136,8 +141,8 @@ def _registrable(case: schemathesis.Case) -> None:
         return
     kind = case.body["contentType"].partition("/")[2]
     case.body |= {"contentType": f"video/{kind}", "size": min(case.body["size"], 10**9)}
-    if "Idempotency-Key" in case.headers:  # One key, one request.
-        case.headers["Idempotency-Key"] = f"key-{zlib.crc32(json.dumps(case.body).encode())}"
+    if "Idempotency-Key" in case.headers:  # One key, one request: its item may be erased meanwhile.
+        case.headers["Idempotency-Key"] = f"key-{uuid4()}"
 
 
 @schemathesis.hook

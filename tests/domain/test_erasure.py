@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.errors import AccessDenied, RetryRefused
+from domain.errors import AccessDenied, IdempotencyKeyReused, RetryRefused
 from domain.events import ErasureReason
 from domain.lifecycle import Status
 from domain.ports import JobPhase
@@ -79,6 +79,15 @@ async def test_erasing_twice_is_erasing_once(place: Place) -> None:
     await place.erase(media_id)
     await place.erase(media_id)
     assert place.world.types(media_id).count("erased") == 1
+
+
+async def test_the_key_of_an_erased_item_says_so_and_makes_no_other(place: Place) -> None:
+    uploads, creator = place.world.uploads, place.world.creator
+    first = await uploads.register(wanted(idempotency_key="k1"), creator)
+    await place.erase(first.media_id)
+    with pytest.raises(IdempotencyKeyReused, match="an item that was erased"):
+        await uploads.register(wanted(idempotency_key="k1"), creator)
+    assert len(place.world.database.streams) == 1
 
 
 async def test_missing_and_foreign_items_are_refused_alike(place: Place) -> None:

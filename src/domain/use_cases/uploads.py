@@ -92,6 +92,8 @@ class Uploads:
             upload_deadline=await self.store.now() + self.window,
         )
         item = (await handle(self.store, media_id, command, context)).item
+        if item.status is Status.ERASED:  # What was asked for then, nobody knows any more.
+            raise IdempotencyKeyReused(erased=True)
         if (item.creator_id, item.file_name, item.content_type, item.declared_size) != (
             wanted.creator_id,
             wanted.file_name,
