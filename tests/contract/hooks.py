@@ -102,7 +102,7 @@ def map_body(context: Any, body: Any) -> Any:
     name = context.operation.definition.raw["operationId"]
     if not isinstance(body, dict) or len(str(body)) % 4 == 0:
         return body
-    if name == "retry_transcoding" and isinstance(body.get("mediaId"), str):
+    if name == "retry_transcoding" and UUID_TEXT.fullmatch(str(body.get("mediaId"))):
         return body | {"mediaId": _chosen(SEEDS["items"], body["mediaId"])}
     if name == "worker_webhook" and isinstance(body.get("output"), dict):
         report = _chosen(SEEDS["reports"], body)

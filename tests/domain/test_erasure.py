@@ -178,15 +178,6 @@ async def test_a_bucket_that_does_not_answer_is_asked_again(place: Place) -> Non
     assert place.objects.keys == set()
 
 
-async def test_a_key_of_an_erased_registration_names_nothing_new(place: Place) -> None:
-    registered = await place.world.uploads.register(
-        wanted(idempotency_key="k1"), place.world.creator
-    )
-    await place.erase(registered.media_id)
-    with pytest.raises(Exception, match="different request"):
-        await place.world.uploads.register(wanted(idempotency_key="k1"), place.world.creator)
-
-
 async def test_retention_erases_what_was_kept_long_enough_and_nothing_else(place: Place) -> None:
     failed, ready = await place.world.failed(), await place.ready()
     place.world.database.advance(timedelta(days=8))
