@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import httpx
@@ -41,7 +42,9 @@ async def streaming(
         httpx.AsyncClient(base_url=url, timeout=PATIENCE_S, trust_env=False) as http,
         http.stream("GET", PATH, headers=headers) as answer,
     ):
-        assert answer.status_code == 200, await answer.aread()
+        if answer.is_error:
+            await answer.aread()  # What is raised says why.
+            raise httpx.HTTPStatusError(answer.text, request=answer.request, response=answer)
         assert answer.headers["content-type"].startswith("text/event-stream")
         yield _messages(answer)
 
@@ -81,10 +84,14 @@ class Reader:
         ]
 
     async def read(self) -> None:
-        """Connect again and again."""
+        """Connect again and again, also where a process that ends or is full says to come later."""
         while True:
             try:
                 await self._read_a_while()
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise
+                await asyncio.sleep(0.05)
             except httpx.HTTPError:
                 await asyncio.sleep(0.05)
 

@@ -35,7 +35,6 @@ QUICK_S = 5.0
 def url(environ: dict[str, str]) -> str:
     """Where the service will listen."""
     environ["PUBLIC_APP_URL"] = f"http://127.0.0.1:{free_port()}"
-    environ["STREAMS_PER_CREATOR"], environ["STREAMS_PER_PROCESS"] = "3", "4"
     return environ["PUBLIC_APP_URL"]
 
 
@@ -66,13 +65,14 @@ async def test_nothing_is_missed_or_told_twice_over_reconnects_and_a_restart(
                         group.create_task(write(CREATORS[number % 2]))
                 expected = {name: await all_sealed(services, name, part) for name in CREATORS}
                 if part:
-                    for each, name in zip(readers, CREATORS * 2, strict=True):
-                        assert await eventually(has(each, len(expected[name])), PATIENCE_S)
+                    for each, task, name in zip(readers, reading, CREATORS * 2, strict=True):
+                        assert await eventually(has(each, task, len(expected[name])), PATIENCE_S)
                 ending = time.monotonic()
             assert time.monotonic() - ending < QUICK_S
             for task in reading:
                 task.cancel()
-            await asyncio.gather(*reading, return_exceptions=True)
+            ended = await asyncio.gather(*reading, return_exceptions=True)
+            assert all(isinstance(each, asyncio.CancelledError) for each in ended), ended
     for each, name in zip(readers, CREATORS * 2, strict=True):
         assert each.connections > 3
         assert each.changes == expected[name]
@@ -89,9 +89,15 @@ async def all_sealed(services: Services, creator: str, part: int) -> list[tuple[
     return await sealed_of(services, creator)
 
 
-def has(reader: Reader, count: int) -> Callable[[], bool]:
-    """Whether the reader has so many."""
-    return lambda: len(reader.changes) >= count
+def has(reader: Reader, reading: asyncio.Task[None], count: int) -> Callable[[], bool]:
+    """Whether the reader has so many. Raises what ended it, if anything did."""
+
+    def full() -> bool:
+        if reading.done():
+            reading.result()
+        return len(reader.changes) >= count
+
+    return full
 
 
 async def test_a_lost_notification_and_a_lost_listener_lose_nothing(
@@ -202,7 +208,16 @@ async def told(url: str, line: str) -> bool:
         return line in (await http.get("/metrics")).text.splitlines()
 
 
-async def test_streams_are_few_and_end_with_their_tokens(listening: str, token: Tokens) -> None:
+async def test_streams_are_few_and_end_with_their_tokens(
+    url: str, environ: dict[str, str], token: Tokens
+) -> None:
+    environ["STREAMS_PER_CREATOR"], environ["STREAMS_PER_PROCESS"] = "3", "4"
+    with serving(load(environ), int(urlsplit(url).port or 0)):
+        await few_streams(url, token)
+
+
+async def few_streams(listening: str, token: Tokens) -> None:
+    """No more than the limits at once; each is given back when its token ends."""
     async with (
         asyncio.timeout(PATIENCE_S),
         httpx.AsyncClient(base_url=listening, trust_env=False) as http,
