@@ -23,8 +23,8 @@ from gpu_worker import ffmpeg
 from gpu_worker.bucket import STORAGE_ERRORS, code_of, unavailable
 from gpu_worker.chunk_lease import ChunkLease
 from gpu_worker.chunk_objects import ChunkObjects, ChunkRecord, FilmPlan, FoundRecord
-from gpu_worker.chunked import ChunkedFilm, segment_name
-from gpu_worker.chunks import Chunk
+from gpu_worker.chunked import ChunkedFilm
+from gpu_worker.chunks import Chunk, segment_name
 from gpu_worker.claim import Times
 from gpu_worker.claim_objects import If
 from gpu_worker.contract import ManifestObject

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gpu_worker import chunks, ffmpeg
-from gpu_worker.chunks import Chunk, first_frame
+from gpu_worker.chunks import Chunk, first_frame, segment_name
 from gpu_worker.contract import WorkerErrorCode
 from gpu_worker.ends import progress_frames
 from gpu_worker.errors import JobFailed
@@ -156,11 +156,6 @@ class ChunkedFilm:
         target = target_duration(playlists)
         for playlist in playlists:
             (self.folder / playlist.uri).write_text(render_media(playlist, target))
-
-
-def segment_name(rendition: str, number: int) -> str:
-    """As ffmpeg writes it."""
-    return f"{rendition}_{number:03}.ts"
 
 
 def accept(job: VideoPass, chunk: Chunk, place: Path) -> Sequence[Path]:

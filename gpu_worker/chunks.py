@@ -99,3 +99,8 @@ def _segments_of_one(rate: Fraction, total: int, chunk_seconds: float) -> int:
     if (SEGMENT_SECONDS * rate).denominator == 1:
         return wanted
     return min(wanted, math.floor(2 * rate) - 3) if 2 * rate > 4 else 0
+
+
+def segment_name(rendition: str, number: int) -> str:
+    """The file of a rendition's segment, as ffmpeg writes it; the first has number 0."""
+    return f"{rendition}_{number:03}.ts"

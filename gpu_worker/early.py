@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 from gpu_worker.bucket import STORAGE_ERRORS
 from gpu_worker.errors import JobFailed
+from gpu_worker.looking import looks
 from gpu_worker.objects import read_regular
 from gpu_worker.uploader import Uploader
-
-LOOK_EVERY_S = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -28,23 +27,18 @@ class Finished(NamedTuple):
 async def finished_segments(
     tree: Path, prefix: str, encoded: asyncio.Event
 ) -> AsyncIterator[Finished]:
-    """The segments below `tree`/`prefix` as they are finished, until `encoded` is set.
+    """The segments below `tree`/`prefix` as they are finished, until `encoded` is set: those of
+    renditions, and in the folder below those of the preview.
 
     ffmpeg gives a segment its name once it is whole. Names with a dot in front are ours, of files
     that nobody is to have; what a later try makes under the same name is left for the end.
     """
-    told = set[Path]()
-    last = False
-    while not last:
-        last = encoded.is_set()
-        for path in sorted(set((tree / prefix).glob("[!.]*.ts")) - told):
+    told, folder = set[Path](), tree / prefix
+    async for _ in looks(encoded):
+        found = {*folder.glob("[!.]*.ts"), *folder.glob("preview/[!.]*.ts")}
+        for path in sorted(found - told):
             told.add(path)
-            yield Finished(prefix + path.name, partial(read_regular, path))
-        if not last:
-            try:
-                await asyncio.wait_for(encoded.wait(), LOOK_EVERY_S)
-            except TimeoutError:
-                continue
+            yield Finished(path.relative_to(tree).as_posix(), partial(read_regular, path))
 
 
 class EarlyUpload:

@@ -34,9 +34,15 @@ def describe(key: str, body: bytes) -> ManifestObject:
 def read_regular(path: Path) -> bytes:
     """What is in a file that a program which may have been taken over writes beside.
 
-    Raises OSError for a link, which may lead out of the folder, and for what is no file.
+    Raises OSError for a link, of the file or of its folder, which may lead anywhere, and for what
+    is no file.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        handle = os.open(path.name, flags, dir_fd=folder)
+    finally:
+        os.close(folder)
     with os.fdopen(handle, "rb") as content:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(f"{path.name} is no regular file")

@@ -27,7 +27,7 @@ from gpu_worker.playlist import (
     render_multivariant,
     target_duration,
 )
-from gpu_worker.preview import make_preview
+from gpu_worker.preview import Preview
 from gpu_worker.probe import UNREADABLE, MediaProbe, probe
 from gpu_worker.process import Limits, run
 from gpu_worker.sandbox import Room
@@ -165,7 +165,8 @@ class Packager:
     async def _video_by(self, way: EncoderChoice, work: _Work) -> Package:
         job, folder = by(way, work.job), work.folder
         made = ExtrasMade(folder, work.notes)
-        heard = await self._encoded(job, work)
+        preview = Preview(self.tools, folder)
+        heard = await self._encoded(job, work, preview)
         videos = [produced(folder, planned.rung.name) for planned in job.rungs]
         segments = len(videos[0].segments)
         audios = {
@@ -179,7 +180,7 @@ class Packager:
         rungs = tuple(planned for planned in job.rungs if planned.rung.name in kept)
         previewed = kept[ladder.preview_rung(rungs).rung.name]
         parts = [previewed.playlist, *list(audios.values())[:1]]
-        await make_preview(self.tools, folder, parts)
+        await preview.make(parts)
         made.attempt("waveform", lambda: heard.write(folder))
         seconds = videos[0].seconds
         due = Pictures(job.storyboard, job.animated, job.canvas, seconds, job.frame_rate)
@@ -196,13 +197,19 @@ class Packager:
             height=job.rungs[0].size.height,
         )
 
-    async def _encoded(self, job: ffmpeg.VideoPass, work: _Work) -> Heard:
+    async def _encoded(self, job: ffmpeg.VideoPass, work: _Work, preview: Preview) -> Heard:
         """All that one decode of the film is turned into, or the same in chunks."""
         if self.board is not None and work.chunks:
             return await self._in_chunks(job, work, self.board)
         heard = Heard(job, work.on_progress)
         argv = ffmpeg.video_pass(self.tools.ffmpeg, job)
-        await self.encode(job.source, argv, work.folder, heard.take)
+        encode = self.encode(job.source, argv, work.folder, heard.take)
+        if self.settings.min_rung_step is not None:  # Which rungs stay is known at the end.
+            await encode
+            return heard
+        sounds = [] if job.audio is None else [f"audio-{job.audio.kbps[0]}k"]
+        async with preview.early([ladder.preview_rung(job.rungs).rung.name, *sounds]):
+            await encode
         return heard
 
     async def _in_chunks(self, job: ffmpeg.VideoPass, work: _Work, board: Board) -> Heard:
@@ -246,7 +253,7 @@ class Packager:
         write_media(folder, playlists, target)
         variants = tuple(audio_variant(playlist, target) for playlist in playlists)
         (folder / "master.m3u8").write_text(render_multivariant(variants))
-        await make_preview(self.tools, folder, playlists[:1])
+        await Preview(self.tools, folder).make(playlists[:1])
         made.finish(job.audio)
         await asyncio.to_thread(conformance.check, folder)
         return Package(

@@ -170,14 +170,17 @@ async def test_segments_are_told_once_each_and_to_the_last(tmp_path: Path) -> No
     assert (await first).key == "p/720p_000.ts"
     assert (await first).read() == b"whole"
     (folder / "720p_001.ts.tmp").rename(folder / "720p_001.ts")
+    (folder / "preview").mkdir()
+    (folder / "preview/preview_000.ts").write_bytes(b"copied")
     encoded.set()
-    assert [found.key async for found in told] == ["p/720p_001.ts"]
+    assert [found.key async for found in told] == ["p/720p_001.ts", "p/preview/preview_000.ts"]
 
 
 async def test_no_link_is_followed_out_of_the_folder(room: Room, tmp_path: Path) -> None:
-    secret, folder, encoded = tmp_path / "secret", tmp_path / LAYOUT.prefix, asyncio.Event()
+    secret, folder, encoded = tmp_path / "secret.ts", tmp_path / LAYOUT.prefix, asyncio.Event()
     secret.write_bytes(b"of somebody else")
     folder.mkdir(parents=True)
+    (folder / "preview").symlink_to(tmp_path)
     (folder / "720p_000.ts").symlink_to(secret)
     os.mkfifo(folder / "720p_001.ts")
     (folder / "720p_002.ts").write_bytes(b"ours")
