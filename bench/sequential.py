@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import cost
-from gpu_worker.encoders import LEANER
+from gpu_worker.encoders import leaner
 from gpu_worker.ladder import RUNGS, Rung
 
 PREVIEW = next(rung for rung in RUNGS if rung.name == "720p")
@@ -34,7 +34,7 @@ class Sequential(NamedTuple):
         argv = [
             self.ffmpeg, "-v", "error", "-y", "-i", str(source), *limits,
             "-vf", f"scale=-2:{rung.short_side}", "-c:v", "libx264", "-preset", self.preset,
-            *LEANER.get(self.preset, ()),
+            *leaner(rung, self.preset),
             "-profile:v", "high", "-b:v", f"{rate}k", "-maxrate", f"{rate * 107 // 100}k",
             "-bufsize", f"{rate * 3 // 2}k", "-g", "60", "-keyint_min", "60",
             "-sc_threshold", "0", "-c:a", "aac", "-b:a", f"{rung.audio_kbps}k", "-ac", "2",

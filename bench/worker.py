@@ -83,6 +83,7 @@ def _job(source: Path, seconds: float) -> commands.VideoPass:
         poster_at_seconds=seconds * plan.POSTER_POSITION,
         encoder="libx264",
         x264_preset=settings.x264_preset,
+        processors=settings.encode_processors,
     )
 
 

@@ -274,6 +274,7 @@ def recipe_of(film: ChunkedFilm) -> str:
         audio=None,
         waveform_rate_hz=None,
         on_gpu=False,
+        processors=1,
     )
     lines = [ffmpeg.video_pass("ffmpeg", replace(job, chunk=chunk)) for chunk in film.due]
     return hashlib.sha256(json.dumps(lines).encode()).hexdigest()

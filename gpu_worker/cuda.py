@@ -30,11 +30,3 @@ def to_canvas(canvas: Size) -> list[str]:
 def scale(size: Size) -> str:
     """A step of the cascade."""
     return f"scale_cuda={size.width}:{size.height}:interp_algo=bicubic"
-
-
-def first_from(seconds: str) -> str:
-    """The filter that lets the first picture at or after a time through, and no other.
-
-    Each one let through would be copied to the CPU.
-    """
-    return f"select=gte(t\\,{seconds})*isnan(prev_selected_t)"

@@ -84,6 +84,8 @@ class VideoPass:
     animated: bool = False
     waveform_rate_hz: int | None = None
     """The sound's own; None without sound, or where no waveform is wanted of it."""
+    processors: int = 1
+    """How many it may keep busy. Bytes of what is made depend on it, its looks do not."""
     chunk: Chunk | None = None
     """The part of the film that is wanted, its renditions alone; None: all of it."""
 
@@ -126,12 +128,16 @@ def video_pass(program: str, job: VideoPass) -> list[str]:
     argv = [
         *_ffmpeg(program), *(progress if job.waveform_rate_hz is None else []),
         *([cuda.STRICT, *cuda.INPUT] if job.on_gpu else []),
-        *_moved(job), *_sought(job), *_input(job.source),
+        *_moved(job), *_sought(job), *_input(job.source), *_filter_threads(job),
         "-filter_complex", ";".join([*video_graph.chains(job), *_sound_graph(job)]),
     ]  # fmt: skip
+    threads = encoders.threads(job.rungs, job.processors)
     for number, planned in enumerate(job.rungs):
         argv += ["-map", f"[v{number}]"]
-        argv += encoders.h264(job.encoder, planned.rung, job.frame_rate, job.x264_preset, job.chunk)
+        argv += encoders.h264(
+            job.encoder, planned.rung, job.frame_rate, job.x264_preset, job.chunk,
+            threads=threads[number],
+        )  # fmt: skip
         argv += _picture_output(planned.rung.name, job)
     if job.chunk is not None:
         return argv
@@ -245,6 +251,12 @@ def _sought(job: VideoPass) -> list[str]:
         return kept
     at = max(0.0, float(chunk.starts_at(job.frame_rate)) - chunk.lead_seconds)
     return [*kept, "-noaccurate_seek", "-ss", _seconds(at)]
+
+
+def _filter_threads(job: VideoPass) -> list[str]:
+    """Fewer than processors where those encode: what is won by cutting pictures up is little."""
+    few = str(max(1, job.processors // 4))
+    return ["-filter_complex_threads", few] if job.encoder == "libx264" else []
 
 
 def _beside_outputs(job: VideoPass) -> list[str]:

@@ -104,6 +104,7 @@ def video_pass(
         poster_at_seconds=length * POSTER_POSITION,
         encoder=encoder,
         x264_preset=settings.x264_preset,
+        processors=settings.encode_processors,
         beside=settings.beside,
         colour=colour.of(video.colour, video.coded.short_side),
         interlaced=video.interlaced,

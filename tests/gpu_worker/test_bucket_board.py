@@ -188,6 +188,12 @@ async def test_a_run_whose_chunk_was_taken_over_stops_and_leaves_it(begin: Begin
     assert sorted(run.made) == [0, 1, 2, 3]
 
 
+async def test_a_machine_with_other_processors_makes_the_same_chunks(begin: Begin) -> None:
+    run = await begin("job-1-u1")
+    larger = replace(run.film, job=replace(run.film.job, processors=64))
+    assert recipe_of(larger) == recipe_of(run.film)
+
+
 async def test_chunks_of_another_recipe_are_made_again(begin: Begin) -> None:
     helper, run = await begin("job-2-u1"), await begin("job-1-u1")
     helper.film = replace(helper.film, job=replace(helper.film.job, x264_preset="veryfast"))

@@ -69,7 +69,7 @@ def test_no_demuxer_that_opens_other_files_is_allowed() -> None:
 def test_video_pass_with_libx264() -> None:
     def encoder(video_kbps: int) -> list[str]:
         return [
-            "-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high",
+            "-c:v", "libx264", "-threads", "1", "-preset", "veryfast", "-profile:v", "high",
             "-aq-strength", "0.6", "-crf", "26",
             "-maxrate", f"{video_kbps}k", "-bufsize", f"{video_kbps}k",
             "-g", "60", "-force_key_frames", "expr:gte(t,n_forced*2)", "-keyint_min", "60",
@@ -82,7 +82,8 @@ def test_video_pass_with_libx264() -> None:
         "scale=1280:720,format=yuv420p,setsar=1,"
         "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv,"
         "tpad=stop_mode=clone:stop_duration=0.25,split=2[canvas][still]",
-        r"[still]select=gte(t\,1.45),zscale=matrix=smpte170m:range=pc,format=yuvj420p[poster]",
+        r"[still]select=gte(t\,1.45)*isnan(prev_selected_t),"
+        "zscale=matrix=smpte170m:range=pc,format=yuvj420p[poster]",
         "[canvas]scale=854:480,setsar=1,split=2[v0][c0]",
         "[c0]scale=640:360,setsar=1,null[v1]",
         "[0:1]aresample=48000:async=1:first_pts=0,aformat=channel_layouts=stereo,"
@@ -90,7 +91,8 @@ def test_video_pass_with_libx264() -> None:
     ]
     assert ffmpeg.video_pass("ffmpeg", video_job()) == [
         *PROGRAM, "-progress", "pipe:1", "-stats_period", "0.5",
-        *GUARDS, "1000", "-i", "file:/job/input", "-filter_complex", ";".join(graph),
+        *GUARDS, "1000", "-i", "file:/job/input",
+        "-filter_complex_threads", "1", "-filter_complex", ";".join(graph),
         "-map", "[v0]", *encoder(1000), *hls_output("480p", "14.5"),
         "-map", "[v1]", *encoder(500), *hls_output("360p", "14.5"),
         "-map", "[a0]", "-c:a", "aac", "-profile:a", "aac_low", "-b:a", "128k",

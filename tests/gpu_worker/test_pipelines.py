@@ -1,13 +1,15 @@
 """From what ffprobe says to the exact command line, by each of the three ways."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from gpu_worker import ffmpeg, plan, probe
+from gpu_worker import encoders, ffmpeg, ladder, plan, probe
 from gpu_worker.contract import WorkerErrorCode
 from gpu_worker.errors import JobFailed, ProcessFailed
+from gpu_worker.ladder import Size
 from gpu_worker.pipelines import by, first_way, way_after
 from gpu_worker.settings import EncodeSettings
 from gpu_worker.tools import EncoderChoice
@@ -174,9 +176,9 @@ def graph(case: Case, *, on_gpu: bool) -> str:
     """What the case's pictures and sound go through."""
     sizes = list(case.sizes.values())
     chain = f"{case.gpu},setsar=1" if on_gpu else f"{case.cpu},format=yuv420p,setsar=1"
-    still = r"select=gte(t\,1)"
+    still = r"select=gte(t\,1)*isnan(prev_selected_t)"
     if on_gpu:
-        still += "*isnan(prev_selected_t),hwdownload,format=nv12"
+        still += ",hwdownload,format=nv12"
     lines = [
         f"[0:0]{chain},{SAID},{END}",
         f"[still]{still},{JPEG}",
@@ -197,13 +199,18 @@ def graph(case: Case, *, on_gpu: bool) -> str:
     return ";".join(lines)
 
 
-def encoder(way: EncoderChoice, case: Case, kbps: int) -> list[str]:
+LARGE = ("-subq", "2", "-rc-lookahead", "10",
+         "-profile:v", "high", "-aq-strength", "0.6", "-crf", "21.4")  # fmt: skip
+SMALL = ("-subq", "3", "-profile:v", "high", "-aq-strength", "0.6", "-crf", "26")
+
+
+def encoder(way: EncoderChoice, case: Case, kbps: int, threads: int) -> list[str]:
     cap = ["-maxrate", f"{kbps}k", "-bufsize", f"{kbps}k"]
     keys = ["-g", f"{case.group}", "-force_key_frames", "expr:gte(t,n_forced*2)"]
     if way.encoder == "libx264":
         return [
-            "-c:v", "libx264", "-preset", "faster", "-motion-est", "dia", "-subq", "3",
-            "-profile:v", "high", "-aq-strength", "0.6", "-crf", "23" if kbps >= 2500 else "26",
+            "-c:v", "libx264", "-threads", str(threads), "-preset", "faster",
+            "-motion-est", "dia", *(LARGE if kbps >= 2500 else SMALL),
             *cap, *keys,
             "-keyint_min", f"{case.group}", "-sc_threshold", "0", "-flags", "+cgop",
         ]  # fmt: skip
@@ -215,16 +222,17 @@ def encoder(way: EncoderChoice, case: Case, kbps: int) -> list[str]:
     ]  # fmt: skip
 
 
-def expected(way: EncoderChoice, case: Case) -> list[str]:
+def expected(way: EncoderChoice, case: Case, threads: Sequence[int]) -> list[str]:
     on_gpu = ["-xerror", "-hwaccel", "cuda", "-hwaccel_output_format", "cuda"]
     argv = [
         *PROGRAM, "-progress", "pipe:1", "-stats_period", "0.5",
         *([*on_gpu, "-extra_hw_frames", "8"] if way.on_gpu else []),
         *GUARDS, "1000", "-i", "file:/job/input",
+        *(["-filter_complex_threads", "2"] if way.encoder == "libx264" else []),
         "-filter_complex", graph(case, on_gpu=way.on_gpu),
     ]  # fmt: skip
     for number, name in enumerate(case.sizes):
-        argv += ["-map", f"[v{number}]", *encoder(way, case, KBPS[name][0])]
+        argv += ["-map", f"[v{number}]", *encoder(way, case, KBPS[name][0], threads[number])]
         argv += hls_output(name, "10")
     if case.sound:
         for number, kbps in enumerate(dict.fromkeys(KBPS[name][1] for name in case.sizes)):
@@ -234,7 +242,9 @@ def expected(way: EncoderChoice, case: Case) -> list[str]:
     return [*argv, "-f", "image2", "-update", "1", "poster.jpg"]
 
 
+PROCESSORS = 8
 NOTHING_BESIDE = {
+    "encode_processors": PROCESSORS,
     "storyboard": False,
     "animated_preview": False,
     "waveform_of_videos": False,
@@ -252,7 +262,19 @@ def test_every_source_by_every_way(case: Case, best: EncoderChoice) -> None:
         assert way == EncoderChoice("h264_nvenc", f"h264_nvenc without GPU decode: {case.gpu}")
     else:
         assert way == best
-    assert ffmpeg.video_pass("ffmpeg", by(way, job)) == expected(way, case)
+    threads = encoders.threads(job.rungs, PROCESSORS)
+    assert ffmpeg.video_pass("ffmpeg", by(way, job)) == expected(way, case, threads)
+
+
+@pytest.mark.parametrize(
+    ("processors", "expected"), [(1, (1, 1, 1, 1)), (2, (2, 1, 1, 1)), (16, (14, 6, 3, 2))]
+)
+def test_rungs_share_the_processors_by_their_pixels(
+    processors: int, expected: tuple[int, ...]
+) -> None:
+    rungs = ladder.plan(Size(1920, 1080))
+    assert encoders.threads(rungs, processors) == expected
+    assert encoders.threads(rungs[-1:], processors) == (round(1.5 * processors),)
 
 
 def test_pictures_beside_are_chosen_before_they_are_copied_from_the_gpu() -> None:
