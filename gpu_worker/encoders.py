@@ -26,7 +26,7 @@ LEANER = {
     )
 }
 """What of a preset of x264's is not worth its time, in large rungs and in small ones. What VMAF
-loses by it a lower CRF brings back, for the same bytes and a third less of the processor."""
+loses by it a lower CRF brings back, for about the same bytes."""
 AQ_STRENGTH = "0.6"
 """x264's own is 1, with which every rung had a VMAF lower by about 0.4 for the same bytes."""
 CRF, HEVC_CRF, AV1_CRF = ("21.4", "26"), ("24", "27"), ("41", "48")
@@ -55,8 +55,8 @@ NVENC = (
 def threads(rungs: Sequence[PlannedRung], processors: int) -> tuple[int, ...]:
     """How many threads each rung's x264 has, by its share of the pixels.
 
-    x264 would take half as many again as there are processors, and each rung's does: together six
-    threads a processor, which get in each other's way.
+    Left to itself, that of each rung takes half as many again as there are processors: together
+    six a processor, which get in each other's way.
     """
     sizes = [planned.size.width * planned.size.height for planned in rungs]
     return tuple(max(1, round(1.5 * processors * size / sum(sizes))) for size in sizes)

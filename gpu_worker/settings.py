@@ -32,8 +32,7 @@ class EncodeSettings(BaseModel):
     encoder: Literal["auto", "libx264", "h264_nvenc"] = "auto"
     x264_preset: X264Preset = "faster"
     """Within 0.5 of the VMAF of constant bit rates at medium on every rung of hard content, for no
-    more bytes and less than half of the CPU (bench/README.md); `fast` takes a quarter more CPU
-    and gains up to 0.6, `veryfast` loses 1.7 to 3.3."""
+    more bytes and less than half of the CPU (bench/README.md)."""
     encode_processors: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
     """How many an encode by the CPU keeps busy; in a container that has a share of them, that."""
     work_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))

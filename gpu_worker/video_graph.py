@@ -69,8 +69,8 @@ def _beside(job: "VideoPass") -> list[str]:
     Each begins with the name of what it takes from the canvas.
     """
     fetch = f",{cuda.DOWNLOAD}" if job.on_gpu else ""
-    # One picture, and no other: whatever is let through is converted (a thirtieth of all CPU was
-    # that), or copied from the GPU first, though the output takes but one.
+    # One picture, and no other: whatever is let through is converted in full size, or copied from
+    # the GPU first, though the output takes but one.
     first = f"select=gte(t\\,{seconds(job.poster_at_seconds)})*isnan(prev_selected_t)"
     branches = [f"[still]{first}{fetch},{JPEG}[poster]"]
     if (board := job.storyboard) is not None:
