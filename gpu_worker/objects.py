@@ -37,7 +37,7 @@ def read_regular(path: Path) -> bytes:
     Raises OSError for a link, of the file or of its folder, which may lead anywhere, and for what
     is no file.
     """
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         handle = os.open(path.name, flags, dir_fd=folder)

@@ -22,6 +22,13 @@ X264Preset = Literal["superfast", "veryfast", "faster", "fast", "medium", "slow"
 """Without ultrafast, whose streams are not H.264 High whatever is asked for."""
 
 
+def _processors() -> int:
+    """How many this process may run on; on systems that do not tell, how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class EncodeSettings(BaseModel):
     """What turning one file into HLS needs; `transcode` runs on these alone."""
 
@@ -33,7 +40,7 @@ class EncodeSettings(BaseModel):
     x264_preset: X264Preset = "faster"
     """Within 0.5 of the VMAF of constant bit rates at medium on every rung of hard content, for no
     more bytes and less than half of the CPU (bench/README.md)."""
-    encode_processors: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
+    encode_processors: int = Field(default_factory=_processors, ge=1)
     """How many an encode by the CPU keeps busy; in a container that has a share of them, that."""
     work_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     force_full_ladder: bool = False

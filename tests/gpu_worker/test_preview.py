@@ -1,5 +1,6 @@
 """When the preview is copied: while the film is encoded, or afterwards; the same both ways."""
 
+import asyncio
 import logging
 import shutil
 from pathlib import Path
@@ -59,6 +60,7 @@ async def test_it_is_copied_early_as_it_would_be_at_the_end(
     early, names = Preview(tools, folder), encoded(film, folder, range(PREVIEW_SEGMENTS))
     assert names, "a film without any of the renditions shows nothing"
     async with early.early(names):
+        await asyncio.sleep(0.05)  # Its first look.
         assert not (folder / "preview").exists(), "the fifth segment may be the last, and joined"
         encoded(film, folder, range(PREVIEW_SEGMENTS, PREVIEW_SEGMENTS + 1))
         assert await eventually((folder / "preview/preview.m3u8").exists, PATIENCE_S)
