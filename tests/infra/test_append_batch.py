@@ -24,7 +24,7 @@ Append = Coroutine[Any, Any, list[StoredEvent]]
 
 @pytest.fixture
 def store(pool: Pool) -> PostgresEventStore:
-    return PostgresEventStore(pool)
+    return PostgresEventStore(pool, lanes=1)
 
 
 def append(
@@ -56,7 +56,7 @@ def register(store: PostgresEventStore, media_id: UUID, **words: Any) -> Append:
 
 
 async def together(*appends: Append) -> list[Any]:
-    """What became of appends that an idle store takes in one batch: it begins when all wait."""
+    """What became of appends that an idle lane takes in one batch: it begins when all wait."""
     return list(await asyncio.gather(*appends, return_exceptions=True))
 
 

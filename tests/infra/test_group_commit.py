@@ -15,7 +15,7 @@ from domain.events import Event, StoredEvent
 from domain.handler import handle
 from domain.media import evolve, fold
 from infra.postgres.event_store import PostgresEventStore
-from infra.postgres.group_commit import AppendRefused
+from infra.postgres.group_commit import MIN_SHARE, AppendRefused
 from infra.postgres.pool import Pool, open_pool
 from tests import factories as f
 from tests.infra import lives
@@ -113,6 +113,25 @@ async def test_each_of_many_concurrent_appends_is_written_once(
     assert len(kept) == CALLERS
 
 
+@pytest.mark.parametrize(("callers", "most"), [(16, 9), (MIN_SHARE, MIN_SHARE)])
+async def test_lanes_share_what_waits_unless_it_is_little(
+    store: PostgresEventStore,
+    pool: Pool,
+    holder: "asyncpg.Connection[asyncpg.Record]",
+    callers: int,
+    most: int,
+) -> None:
+    occupied = await occupy_lanes(store, holder)
+    ids = [uuid4() for _ in range(callers)]
+    waiting = asyncio.gather(*(register(store, media_id) for media_id in ids))
+    await asyncio.sleep(0.05)
+    await holder.execute("ROLLBACK")
+    await asyncio.gather(waiting, *occupied)
+    sizes = "SELECT count(*) FROM events WHERE stream_id = ANY ($1) GROUP BY xmin"
+    largest = max(row["count"] for row in await pool.fetch(sizes, ids))
+    assert MIN_SHARE <= largest <= most
+
+
 async def test_refused_appends_do_not_fail_their_neighbours(
     store: PostgresEventStore, holder: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
@@ -197,13 +216,13 @@ async def test_lost_connection_interrupts_its_whole_batch_and_no_other(
     store: PostgresEventStore, holder: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     occupied = await occupy_lanes(store, holder)
-    ids = [uuid4() for _ in range(10)]
+    ids = [uuid4() for _ in range(MIN_SHARE)]
     await holder.execute("ROLLBACK")
     await asyncio.gather(*occupied, *(register(store, media_id) for media_id in ids))
     await hold(holder, max(ids))
     alone = asyncio.create_task(expire(store, max(ids)))
     (first,) = await waiting_for_locks(holder)
-    # A batch is taken in the order of its streams: nine are written when it comes to wait.
+    # A batch is taken in the order of its streams: all others are written when it comes to wait.
     batch = [asyncio.create_task(expire(store, media_id)) for media_id in ids]
     pids = await waiting_for_locks(holder, 2)
     later = asyncio.create_task(register(store, uuid4()))  # waits for a free lane

@@ -20,6 +20,7 @@ from gpu_worker.contract_trace import current, go_on
 from infra.figures.process import Invariant, violated
 from infra.postgres.canonical_json import canonical_json
 from infra.postgres.group_commit import (
+    LANES,
     AppendRefused,
     Envelope,
     Events,
@@ -37,9 +38,9 @@ NO_SUCH_TRANSITION = "CM002"
 class PostgresEventStore:
     """`domain.ports.EventStore` over a pool."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, lanes: int = LANES) -> None:
         self._pool = pool
-        self._commit = GroupCommit(pool)
+        self._commit = GroupCommit(pool, lanes)
 
     async def load(self, media_id: UUID, owner: str | None = None) -> list[StoredEvent]:
         """The stream in order; empty when there is none, or when it is not the `owner`'s.

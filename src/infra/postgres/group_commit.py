@@ -1,12 +1,14 @@
 """Concurrent appends of one process share transactions, and so the wait for the disk.
 
 A caller that is alone is served at once. While every lane is busy, requests gather; the next free
-lane takes them all in one `append_batch`, in which each succeeds or is refused by itself. A batch
-that one of them makes fail as a whole is sent again, each by itself. Nothing waits for company.
+lane takes its share of them in one `append_batch`, in which each succeeds or is refused by itself.
+A batch that one of them makes fail as a whole is sent again, each by itself. Nothing waits for
+company.
 """
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,6 +26,8 @@ from infra.postgres.queries import sql
 LANES = 2
 """Batches under way at once: one is with the disk while the next one is computed."""
 MAX_BATCH = 64
+MIN_SHARE = 4
+"""Of a lane: a batch costs the server as much as some appends do, so that few are not split up."""
 STOPPED: tuple[type[Exception], ...] = (
     *UNAVAILABLE,
     asyncpg.QueryCanceledError,
@@ -96,11 +100,12 @@ class _Waiting(NamedTuple):
 class GroupCommit:
     """Sends appends, together where several wait."""
 
-    def __init__(self, pool: Pool, lanes: int = LANES) -> None:
+    def __init__(self, pool: Pool, lanes: int) -> None:
         self._pool = pool
         self._lanes = lanes
         self._waiting: deque[_Waiting] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        self._under_way = 0
 
     async def append(self, request: Request) -> Answer:
         """What became of each event; `AppendRefused` or a connection's error otherwise."""
@@ -124,12 +129,23 @@ class GroupCommit:
 
     async def _serve(self) -> None:
         while self._waiting:
-            await self._send(self._take())
+            batch = self._take()
+            self._under_way += len(batch)
+            try:
+                await self._send(batch)
+            finally:
+                self._under_way -= len(batch)
             await asyncio.sleep(0)  # who was answered and appends again goes along
 
     def _take(self) -> list[_Waiting]:
-        """The next batch, without those whose callers have gone."""
-        count = min(len(self._waiting), MAX_BATCH)
+        """The next batch, without those whose callers have gone.
+
+        A lane that took all there is would leave the others nothing: then either the server waits
+        for this process, or this process for the server.
+        """
+        all_lanes = len(self._waiting) + self._under_way
+        share = max(MIN_SHARE, math.ceil(all_lanes / self._lanes))
+        count = min(len(self._waiting), share, MAX_BATCH)
         batch = [self._waiting.popleft() for _ in range(count)]
         return [each for each in batch if not each.answer.done()]
 
