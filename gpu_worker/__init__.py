@@ -2,3 +2,9 @@
 
 Imports nothing of `domain`, `infra` or `api`: the worker's image carries this package alone.
 """
+
+import os
+
+# numpy's OpenBLAS, when it is imported, starts a thread for each processor, for algebra that nobody
+# does here. It looks before that, and never again.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

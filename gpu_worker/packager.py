@@ -57,6 +57,7 @@ class Package:
     """
 
     folder: Path
+    media_type: MediaType
     variants: tuple[Variant, ...]
     duration_seconds: float
     encoder: Encoder
@@ -93,10 +94,11 @@ class Packager:
     board: Board | None = None
 
     async def package(
-        self, path: Path, wanted: MediaType, folder: Path, on_progress: OnProgress
+        self, path: Path, wanted: MediaType | None, folder: Path, on_progress: OnProgress
     ) -> Package:
         """Write the output of the file at `path` into the empty `folder`.
 
+        Where nothing is `wanted`, it is a video if it has a picture, and audio otherwise.
         Raises :class:`JobFailed`: an input that is unreadable, unsupported, too large or without
         the wanted kind of track; an encode that failed or ran out of time; an invalid output.
         """
@@ -116,12 +118,14 @@ class Packager:
             raise
 
     async def _package(
-        self, path: Path, wanted: MediaType, folder: Path, on_progress: OnProgress
+        self, path: Path, wanted: MediaType | None, folder: Path, on_progress: OnProgress
     ) -> Package:
         size = path.stat().st_size  # noqa: ASYNC240 - a local file's, at once
         plan.check_size(size, self.settings.max_input_bytes)
         source = ffmpeg.Source(path, self.settings.max_pixels, self.settings.max_streams)
         found = await probe(self.tools, source)
+        if wanted is None:
+            wanted = "audio" if found.video is None else "video"
         plan.check(found, wanted, self.settings)
         if wanted == "video":
             return await self._video(source, found, folder, on_progress)
@@ -188,6 +192,7 @@ class Packager:
         await asyncio.to_thread(conformance.check, folder)
         return Package(
             folder=folder,
+            media_type="video",
             variants=variants,
             duration_seconds=round(seconds, 3),
             encoder=way.encoder,
@@ -258,6 +263,7 @@ class Packager:
         await asyncio.to_thread(conformance.check, folder)
         return Package(
             folder=folder,
+            media_type="audio",
             variants=variants,
             duration_seconds=round(playlists[0].seconds, 3),
             encoder="aac",

@@ -70,8 +70,11 @@ def waveform(audio: AudioPlan, rate_hz: int, length_seconds: float) -> list[str]
 
 
 def pcm(rate_hz: int, channels: int) -> list[str]:
-    """An output of PCM to stdout: signed 16 bits, little endian, interleaved."""
+    """An output of PCM to stdout: signed 16 bits, little endian, interleaved.
+
+    Left to itself, ffmpeg hands over each packet, and wakes us for two hundredths of a second.
+    """
     return [
         *CLEAN, "-c:a", "pcm_s16le", "-ar", str(rate_hz), "-ac", str(channels),
-        "-f", "s16le", "pipe:1",
+        "-flush_packets", "0", "-f", "s16le", "pipe:1",
     ]  # fmt: skip

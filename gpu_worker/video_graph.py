@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 TAIL_SLACK_SECONDS = 0.25
 """Containers overstate the length of a stream by some frames: that much is filled."""
 # JPEG files are BT.601 in full range, whatever the video was.
+SMALLER = "filter=bicubic:param_a=0:param_b=0.6"
+"""The kernel that swscale has by itself, in zscale, which takes less time for it."""
 JPEG = "zscale=matrix=smpte170m:range=pc,format=yuvj420p"
 
 
@@ -94,7 +96,7 @@ def _cascade(job: "VideoPass") -> list[str]:
     graph, above, size = [], "[canvas]", job.canvas
     last = len(job.rungs) - 1
     for number, planned in enumerate(job.rungs):
-        plain = f"scale={planned.size.width}:{planned.size.height}"
+        plain = f"zscale={planned.size.width}:{planned.size.height}:{SMALLER}"
         scale = cuda.scale(planned.size) if job.on_gpu else plain
         step = "null," if planned.size == size else f"{scale},setsar=1,"
         labels = [f"[v{number}]", *(f"[{codec}_{number}]" for codec in job.beside)]

@@ -265,8 +265,9 @@ def test_the_command_line_has_an_output_more_for_each_rung() -> None:
     job = video_job(rungs=ladder.plan(Size(1280, 720))[1:], beside=("hevc", "av1"), audio=None)
     argv = ffmpeg.video_pass("ffmpeg", job)
     graph = argv[argv.index("-filter_complex") + 1]
-    assert "[canvas]scale=854:480,setsar=1,split=4[v0][hevc_0][av1_0][c0]" in graph
-    assert graph.endswith("[c0]scale=640:360,setsar=1,split=3[v1][hevc_1][av1_1]")
+    smaller = "filter=bicubic:param_a=0:param_b=0.6,setsar=1"
+    assert f"[canvas]zscale=854:480:{smaller},split=4[v0][hevc_0][av1_0][c0]" in graph
+    assert graph.endswith(f"[c0]zscale=640:360:{smaller},split=3[v1][hevc_1][av1_1]")
     start, end = argv.index("[hevc_1]"), argv.index("[av1_0]")
     keys = ["-g", "60", "-force_key_frames", "expr:gte(t,n_forced*2)"]
     same = ["-profile:v", "main", "-tag:v", "hvc1", "-maxrate", "450k", "-bufsize", "450k", *keys]

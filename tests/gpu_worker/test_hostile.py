@@ -83,6 +83,6 @@ def test_a_link_among_the_outputs_is_not_followed(tmp_path: Path) -> None:
     layout = OutputLayout(CREATOR, UUID(int=1))
     folder = manifest.make_room(tmp_path, layout)
     (folder / "128k_000.ts").symlink_to("/proc/self/environ")
-    package = Package(folder, (), 1.0, "aac", None, {})
+    package = Package(folder, "audio", (), 1.0, "aac", None, {})
     with pytest.raises(JobFailed, match="output_invalid"):
         manifest.build(tmp_path, package, identity, 1.0)

@@ -185,7 +185,8 @@ def graph(case: Case, *, on_gpu: bool) -> str:
     ]
     above = "[canvas]"
     for number, size in enumerate(sizes):
-        step = f"scale_cuda={size}:interp_algo=bicubic" if on_gpu else f"scale={size}"
+        by_cpu = f"zscale={size}:filter=bicubic:param_a=0:param_b=0.6"
+        step = f"scale_cuda={size}:interp_algo=bicubic" if on_gpu else by_cpu
         last = number == len(sizes) - 1
         ends = f"null[v{number}]" if last else f"split=2[v{number}][c{number}]"
         lines.append(f"{above}{f'{step},setsar=1,' if number else 'null,'}{ends}")
