@@ -51,6 +51,11 @@ class Item:
         async with found["Body"] as body:
             return Claim.model_validate_json(await body.read())
 
+    async def claimed(self) -> bool:
+        """Whether there is anything in the claim's place."""
+        listed = await self.client.list_objects_v2(Bucket=self.bucket, Prefix=self._key(1))
+        return bool(listed["KeyCount"])
+
     async def overwrite(self, body: str | Claim, attempt: int = 1) -> None:
         """Store `body` as the claim, whatever is there."""
         text = body.to_json() if isinstance(body, Claim) else body

@@ -33,7 +33,8 @@ async def start(code: str, folder: Path, limits: Limits = LIMITS) -> Completed:
 
 
 def python(code: str) -> list[str]:
-    return [sys.executable, "-c", code]
+    # Not the environment's link: Landlock lets nobody read what makes it one, pyvenv.cfg.
+    return [str(Path(sys.executable).resolve()), "-c", code]
 
 
 async def all_children(parent: psutil.Popen) -> list[psutil.Process]:
