@@ -26,9 +26,9 @@ from gpu_worker.settings import EncodeSettings
 from gpu_worker.tools import EncoderChoice, Tools, find_tools
 
 CHUNKS = 5
-SECONDS = 150.0
-"""A tenth of what chunks are by default. Each begins to decode at the key frame before it, which is
-up to eight seconds here: in shorter ones that would be most of what they cost beyond one pass."""
+CHUNK_S = 30.0
+"""A tenth of what chunks last by default. Each begins to decode at the key frame before it, up to
+eight seconds before its first picture."""
 ROUNDS = 2
 
 
@@ -72,10 +72,10 @@ def _cpu_s() -> float:
 
 async def measure(tools: Tools, folder: Path, *, quick: bool) -> None:
     """Print the ratios, of medians over rounds."""
-    seconds = 18.0 if quick else SECONDS
+    seconds = 18.0 if quick else CHUNKS * CHUNK_S
     place = folder / "long"
     place.mkdir()
-    source = footage.make(tools.ffmpeg, place, seconds).hard
+    source = footage.hard(tools.ffmpeg, place, seconds)
     ones, pieces, slowest = [], [], []
     for number in range(1 if quick else ROUNDS):
         board = TimedBoard()

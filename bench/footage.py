@@ -22,7 +22,7 @@ class Footage(NamedTuple):
 
 def make(ffmpeg: str, folder: Path, seconds: float) -> Footage:
     """Write both into `folder`."""
-    return Footage(_hard(ffmpeg, folder, seconds), _lecture(ffmpeg, folder, seconds), seconds)
+    return Footage(hard(ffmpeg, folder, seconds), _lecture(ffmpeg, folder, seconds), seconds)
 
 
 def long_film(ffmpeg: str, hard: Path, seconds: float) -> Path:
@@ -34,21 +34,20 @@ def long_film(ffmpeg: str, hard: Path, seconds: float) -> Path:
     return path
 
 
-def _hard(ffmpeg: str, folder: Path, seconds: float) -> Path:
+def hard(ffmpeg: str, folder: Path, seconds: float) -> Path:
     """Four films beside each other, each reduced: sharp everywhere, and all of it moves."""
     graph = (
         "[0:v]scale=960:540,fps=30,split=3[a][b][c];[b]hflip[mirrored];"
         "[c]vflip,trim=start=2,setpts=PTS-STARTPTS[upside];[1:v]scale=960:540,fps=30[d];"
         "[a][mirrored]hstack[top];[upside][d]hstack[bottom];[top][bottom]vstack,format=yuv420p"
     )
-    films = ["-stream_loop", "9", "-i", str(_clip("bigbuckbunny.mp4"))]
-    films += ["-stream_loop", "9", "-i", str(_clip("bikes.mp4"))]
+    films = [*_for_ever("bigbuckbunny.mp4"), *_for_ever("bikes.mp4")]
     return _made(ffmpeg, films, graph, folder / "hard.mp4", seconds)
 
 
 def _lecture(ffmpeg: str, folder: Path, seconds: float) -> Path:
     """Slides of six seconds, a still and some bars each, and a small moving picture in a corner."""
-    film = ["-stream_loop", "9", "-i", str(_clip("bigbuckbunny.mp4"))]
+    film = _for_ever("bigbuckbunny.mp4")
     bars = ",".join(
         f"drawbox=x={x}:y={y}:w={width}:h={height}:color={colour}:t=fill"
         for x, y, width, height, colour in (
@@ -73,6 +72,10 @@ def _made(ffmpeg: str, inputs: list[str], graph: str, path: Path, seconds: float
     argv += ["-filter_complex", f"{graph}[v]", "-map", "[v]", "-map", "0:a", *_ENCODE.split()]
     subprocess.run([*argv, "-t", f"{seconds:g}", str(path)], check=True, timeout=600)
     return path
+
+
+def _for_ever(name: str) -> list[str]:
+    return ["-stream_loop", "-1", "-i", str(_clip(name))]
 
 
 def _clip(name: str) -> Path:

@@ -5,6 +5,6 @@ Imports nothing of `domain`, `infra` or `api`: the worker's image carries this p
 
 import os
 
-# numpy's OpenBLAS, when it is imported, starts a thread for each processor, for algebra that nobody
-# does here. It looks before that, and never again.
+# numpy's OpenBLAS would start a thread for each processor, for algebra that nobody does here. It
+# reads this once, when numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4, uuid5
 
 from pydantic import TypeAdapter, ValidationError
 
-from gpu_worker import manifest
+from gpu_worker import doctor, manifest
 from gpu_worker.chunked import LocalBoard
 from gpu_worker.contract import (
     CONFORMANCE_NAME,
@@ -90,11 +90,7 @@ def _creator_id(text: str) -> str:
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run a command. Exit status 0; 1 for a failure, told in one sentence; 2 for wrong usage."""
     arguments = parse(argv)
-    if arguments.command == "doctor":
-        from gpu_worker import doctor  # noqa: PLC0415 - not what `transcode` should wait for
-
-        return doctor.tell(environ)
-    return _main(arguments, environ)
+    return doctor.tell(environ) if arguments.command == "doctor" else _main(arguments, environ)
 
 
 def _main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -137,6 +133,7 @@ async def _produce(
     arguments: argparse.Namespace, settings: EncodeSettings, room: Path
 ) -> tuple[Identity, Manifest]:
     started = time.monotonic()
+    etag = _etag(arguments.file)
     tools = find_tools(settings)
     media_id: UUID = arguments.media_id or uuid4()
     layout = OutputLayout(arguments.creator, media_id)
@@ -145,13 +142,20 @@ async def _produce(
     packager = Packager(tools, await choose_encoder(settings, tools, room), settings, board)
     package = await packager.package(room / "input", arguments.type, folder, _show_progress)
     manifest.settle(room / "tree", layout)
-    identity = _identity(arguments, media_id, package.media_type)
+    identity = _identity(arguments, media_id, package.media_type, etag)
     seconds = time.monotonic() - started
     return identity, manifest.build(room / "tree", package, identity, seconds)
 
 
-def _identity(arguments: argparse.Namespace, media_id: UUID, kind: MediaType) -> Identity:
-    stat = arguments.file.stat()
+def _etag(file: Path) -> str:
+    """As web servers make theirs: a digest would take another reading of the whole file."""
+    stat = file.stat()
+    return f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
+
+
+def _identity(
+    arguments: argparse.Namespace, media_id: UUID, kind: MediaType, etag: str
+) -> Identity:
     job = JobInput(
         media_id=media_id,
         attempt=1,
@@ -159,8 +163,7 @@ def _identity(arguments: argparse.Namespace, media_id: UUID, kind: MediaType) ->
         type=kind,
         creator_id=arguments.creator,
         input_key=f"{arguments.creator}/originals/{media_id}/{arguments.file.name}",
-        # As web servers make theirs: a digest would take another reading of the whole file.
-        input_etag=f"{stat.st_mtime_ns:x}-{stat.st_size:x}",
+        input_etag=etag,
         webhook_url="",
     )
     return Identity("local", job, "local")

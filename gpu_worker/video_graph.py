@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 TAIL_SLACK_SECONDS = 0.25
 """Containers overstate the length of a stream by some frames: that much is filled."""
-# JPEG files are BT.601 in full range, whatever the video was.
 SMALLER = "filter=bicubic:param_a=0:param_b=0.6"
 """The kernel that swscale has by itself, in zscale, which takes less time for it."""
+# JPEG files are BT.601 in full range, whatever the video was.
 JPEG = "zscale=matrix=smpte170m:range=pc,format=yuvj420p"
 
 

@@ -26,15 +26,19 @@ FAMILY = (
 )
 
 
+INTERPRETER = str(Path(sys.executable).resolve())
+"""Not the environment's link: Landlock lets nobody read what makes it one, pyvenv.cfg."""
+
+
 async def start(code: str, folder: Path, limits: Limits = LIMITS) -> Completed:
     """Run Python code as ffmpeg is run."""
     room = Room(folder, writes=True)
-    return await run(python(code), sandbox=choose("auto", None), room=room, limits=limits)
+    argv = [INTERPRETER, "-I", "-S", "-c", code]
+    return await run(argv, sandbox=choose("auto", None), room=room, limits=limits)
 
 
 def python(code: str) -> list[str]:
-    # Not the environment's link: Landlock lets nobody read what makes it one, pyvenv.cfg.
-    return [str(Path(sys.executable).resolve()), "-c", code]
+    return [sys.executable, "-c", code]
 
 
 async def all_children(parent: psutil.Popen) -> list[psutil.Process]:

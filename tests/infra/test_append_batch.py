@@ -80,6 +80,11 @@ async def test_batch_is_one_transaction_and_answers_what_is_stored(
     assert answers == [await store.load(media_id) for media_id in ids]
 
 
+async def test_statements_of_an_append_are_planned_once_a_connection(pool: Pool) -> None:
+    settings = "SELECT proconfig FROM pg_proc WHERE proname = 'append_batch'"
+    assert "plan_cache_mode=force_generic_plan" in await pool.fetchval(settings)
+
+
 async def test_answer_is_what_is_read_back_whatever_the_context(store: PostgresEventStore) -> None:
     full = Context(
         actor="worker:é",

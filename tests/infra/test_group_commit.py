@@ -143,15 +143,15 @@ async def test_refused_appends_do_not_fail_their_neighbours(
     assert item is not None
     gathered = asyncio.gather(
         register(store, good),
-        expire(store, behind, version=7),
-        store.append(forbidden, 3, [f.registered()], item, f.context(), command_id=uuid4()),
         submit(store, uuid4(), f.job_id()),
         register(store, uuid4()),
+        expire(store, behind, version=7),
+        store.append(forbidden, 3, [f.registered()], item, f.context(), command_id=uuid4()),
         return_exceptions=True,
     )
     await asyncio.sleep(0.05)
     await holder.execute("ROLLBACK")
-    first, conflict, refusal, taken, last = await gathered
+    first, taken, last, conflict, refusal = await gathered
     await asyncio.gather(*occupied)
     assert isinstance(first, list)
     assert isinstance(last, list)

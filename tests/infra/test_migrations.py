@@ -49,7 +49,10 @@ async def finish(process: asyncio.subprocess.Process) -> list[str]:
 
 
 async def schema(dsn: str) -> list[tuple[str, str]]:
-    """What the migrations made: (kind, name) of all tables, indexes and functions of ours."""
+    """What the migrations made: (kind, name) of all tables, indexes and functions of ours.
+
+    Functions with their settings.
+    """
     connection = await asyncpg.connect(dsn)
     try:
         rows = await connection.fetch(
@@ -57,7 +60,7 @@ async def schema(dsn: str) -> list[tuple[str, str]]:
             SELECT relkind::text, relname::text FROM pg_class
                 WHERE relnamespace = 'public'::regnamespace AND relname !~ 'pogo'
             UNION ALL
-            SELECT 'function', oid::regprocedure::text FROM pg_proc
+            SELECT 'function', oid::regprocedure::text || coalesce(proconfig::text, '') FROM pg_proc
                 WHERE pronamespace = 'public'::regnamespace
             ORDER BY 1, 2
             """

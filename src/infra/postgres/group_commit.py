@@ -141,7 +141,8 @@ class GroupCommit:
         """The next batch, without those whose callers have gone.
 
         A lane that took all there is would leave the others nothing: then either the server waits
-        for this process, or this process for the server.
+        for this process, or this process for the server. While one waits for a lock, the other
+        goes on with smaller batches than it could.
         """
         all_lanes = len(self._waiting) + self._under_way
         share = max(MIN_SHARE, math.ceil(all_lanes / self._lanes))
