@@ -39,8 +39,20 @@ def test_transcode_writes_the_layout_of_the_bucket(clips: Clips, tmp_path: Path)
     assert made == {item["key"] for item in answer["objects"]} | {
         f"ann/hls/{media_id}/manifest.json"
     }
+    source = clips.silent.stat()
+    assert answer["inputEtag"] == f"{source.st_mtime_ns:x}-{source.st_size:x}"
     assert "runpod" not in done.stderr, "the SDK takes seconds to import"
     assert "aioboto3" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the threads are counted in /proc")
+def test_numpy_starts_no_threads() -> None:
+    code = "import os, gpu_worker.waveform; print(len(os.listdir('/proc/self/task')))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, timeout=60, check=True, env=ENVIRONMENT,
+    )  # fmt: skip
+    assert done.stdout.split() == ["1"]
 
 
 def test_transcode_of_an_audio_file_tells_where_the_waveform_is(
