@@ -83,6 +83,8 @@ async def measure(tools: Tools, folder: Path, *, quick: bool) -> None:
             made = await transcode(tools, source, place / "made", seconds, board if part else None)
             (pieces if part else ones).append(made)
             print(f"  round {number + 1}, {'chunks' if part else 'one pass'}: {made}", flush=True)
+        if not quick and len(board.wall_s) != CHUNKS:
+            raise RuntimeError(f"there were {len(board.wall_s)} chunks, not {CHUNKS}")
         slowest.append(max(board.wall_s))
         print(f"  each chunk: {', '.join(f'{wall:.1f}' for wall in board.wall_s)} s", flush=True)
     one_s = median(cost.wall_s for cost in ones)
