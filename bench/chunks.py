@@ -21,6 +21,7 @@ from bench import footage
 from bench.cost import Cost
 from bench.printed import ratio
 from gpu_worker.chunked import Board, ChunkedFilm
+from gpu_worker.chunks import SEGMENT_SECONDS
 from gpu_worker.packager import Packager
 from gpu_worker.settings import EncodeSettings
 from gpu_worker.tools import EncoderChoice, Tools, find_tools
@@ -51,7 +52,8 @@ async def transcode(
 ) -> Cost:
     """Make the whole output of `source` in `folder`; what that costs, Python included."""
     _empty(folder)
-    settings = EncodeSettings(chunk_min_seconds=1, chunk_seconds=seconds / CHUNKS)
+    each = max(SEGMENT_SECONDS, seconds / CHUNKS)
+    settings = EncodeSettings(chunk_min_seconds=1, chunk_seconds=each)
     packager = Packager(tools, EncoderChoice("libx264"), settings, board)
     started, before = time.monotonic(), _cpu_s()
     made = await packager.package(source, "video", folder, lambda _share: None)
